@@ -1,0 +1,117 @@
+//! OAuth 2.0 (3LO): a person's consent, kept alive by rotating refresh tokens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::bearer::Bearer;
+use super::token_endpoint::{Grant, trade};
+use super::{Authenticator, TokenSet, TokenStore};
+use crate::{Error, ErrorKind, Http, Origin};
+
+/// An app of the developer console, at the host that issues its tokens.
+#[derive(Clone)]
+pub struct OAuthApp {
+    auth: Origin,
+    client_id: String,
+    client_secret: SecretString,
+}
+
+impl OAuthApp {
+    /// The app with this id and secret; `auth` is `https://auth.atlassian.com` but for tests.
+    pub fn new(auth: Origin, client_id: impl Into<String>, client_secret: SecretString) -> Self {
+        Self {
+            auth,
+            client_id: client_id.into(),
+            client_secret,
+        }
+    }
+
+    /// Trades the code of a consent for its first tokens. A code works once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ConsentRequired`] when the code was used, is too old or belongs to another
+    /// redirect address; [`ErrorKind::ClientRejected`] when the secret is wrong.
+    pub async fn exchange(
+        &self,
+        http: &Http,
+        code: &SecretString,
+        redirect_uri: &str,
+    ) -> Result<TokenSet, Error> {
+        let grant = Grant::AuthorizationCode {
+            client_id: &self.client_id,
+            client_secret: self.client_secret.expose_secret(),
+            code: code.expose_secret(),
+            redirect_uri,
+        };
+        trade(http, &self.auth, &grant).await
+    }
+
+    async fn refresh(&self, http: &Http, tokens: &TokenSet) -> Result<TokenSet, Error> {
+        let Some(refresh_token) = &tokens.refresh_token else {
+            let message = "there is no refresh token: the consent was given without offline_access";
+            return Err(Error::new(ErrorKind::ConsentRequired, message));
+        };
+        let grant = Grant::RefreshToken {
+            client_id: &self.client_id,
+            client_secret: self.client_secret.expose_secret(),
+            refresh_token: refresh_token.expose_secret(),
+        };
+        let mut renewed = trade(http, &self.auth, &grant).await?;
+        // Where the service does not rotate, the old one goes on.
+        renewed
+            .refresh_token
+            .get_or_insert_with(|| refresh_token.clone());
+        Ok(renewed)
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for OAuthApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthApp")
+            .field("auth", &self.auth)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bearer tokens of a consent, renewed before they run out.
+///
+/// One renewal at a time, in all tasks and processes that share the store; an early renewal that
+/// fails leaves the old token in use while it lasts; a token that is refused is renewed once.
+#[derive(Debug)]
+pub struct OAuth {
+    app: OAuthApp,
+    http: Http,
+    store: Arc<dyn TokenStore>,
+    bearer: Bearer,
+}
+
+impl OAuth {
+    /// Tokens from `store` for requests to `origin`, the API's gateway.
+    pub fn new(http: Http, origin: Origin, app: OAuthApp, store: Arc<dyn TokenStore>) -> Self {
+        let bearer = Bearer::new(http.clone(), origin);
+        Self {
+            app,
+            http,
+            store,
+            bearer,
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for OAuth {
+    async fn headers(&self, origin: &Origin) -> Result<HeaderMap, Error> {
+        let renew = async |tokens: &TokenSet| self.app.refresh(&self.http, tokens).await;
+        self.bearer.headers(origin, &*self.store, renew).await
+    }
+
+    async fn rejected(&self, headers: &HeaderMap) -> bool {
+        self.bearer.rejected(headers).await
+    }
+}

@@ -1,0 +1,206 @@
+//! The identity of a record: what tells two records apart when neither has an id.
+//!
+//! Confluence gives no record an id, so a record is named by a cryptographic hash of its content:
+//! whoever can name a page cannot hide an event behind another one. The hash is taken of a
+//! canonical form, because services reorder keys and change how they escape strings, and because
+//! some fields about the author are looked up when the log is read and not when it was written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::{json, record};
+
+/// 160 bits that name a record's content, the same on every host and for every order of keys.
+///
+/// Left out are the author's `displayName`, `publicName`, `operations`, `accountType` and the
+/// collaborator and guest flags: they tell of the account as it is when the log is read. All other
+/// fields count, unknown ones too. Two real events can be identical to the byte, so records are
+/// counted by fingerprint, never merely tested for it.
+///
+/// ```
+/// use confluence_audit_core::RawRecord;
+///
+/// let one = RawRecord::parse(r#"{"summary":"Page moved","creationDate":1643097111962}"#)?;
+/// let same = RawRecord::parse(r#"{"creationDate": 1643097111962, "summary": "Page\u0020moved"}"#)?;
+/// assert_eq!(one.fingerprint(), same.fingerprint());
+/// # Ok::<(), confluence_audit_core::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; Self::LEN]);
+
+impl Fingerprint {
+    /// How many bytes it has.
+    pub const LEN: usize = 20;
+
+    /// The fingerprint with these bytes, as one stored earlier.
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// The fingerprint of a record's compact text.
+    pub(crate) fn of(line: &[u8]) -> Self {
+        let mut canonical = Vec::with_capacity(line.len() + 256);
+        write_value(&mut canonical, line, Place::Record, 0);
+        let mut bytes = [0; Self::LEN];
+        bytes.copy_from_slice(&blake3::hash(&canonical).as_bytes()[..Self::LEN]);
+        Self(bytes)
+    }
+}
+
+/// Lower-case hexadecimal, 40 digits.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// What the account looks like at the time of reading.
+const VOLATILE: [&[u8]; 7] = [
+    b"accountType",
+    b"displayName",
+    b"externalCollaborator",
+    b"isExternalCollaborator",
+    b"isGuest",
+    b"operations",
+    b"publicName",
+];
+
+/// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
+const DEEPEST: usize = 64;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Record,
+    Author,
+    Time,
+    Elsewhere,
+}
+
+/// Writes the canonical form: each value with its type and length, so that no two different
+/// records have the same one.
+fn write_value(out: &mut Vec<u8>, text: &[u8], place: Place, depth: usize) {
+    if place == Place::Time
+        && let Some(time) = record::time_of(text)
+    {
+        // The service is known to have written the time as a string for a while.
+        out.push(b't');
+        out.extend_from_slice(&time.as_millis().to_le_bytes());
+        return;
+    }
+    match text.first() {
+        Some(b'"') => write_bytes(out, b's', &json::unescape(text)),
+        Some(b'{' | b'[') if depth >= DEEPEST => write_bytes(out, b'd', text),
+        Some(b'{') => {
+            let mut members: Vec<(Cow<'_, [u8]>, &[u8])> = json::members(text)
+                .map(|member| (json::unescape(&text[member.key]), &text[member.value]))
+                .filter(|(key, _)| place != Place::Author || !VOLATILE.contains(&key.as_ref()))
+                .collect();
+            // Stable: a key that stands twice keeps both values, in their order.
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            write_length(out, b'o', members.len());
+            for (key, value) in members {
+                let inner = match (place, key.as_ref()) {
+                    (Place::Record, b"author") => Place::Author,
+                    (Place::Record, b"creationDate") => Place::Time,
+                    _ => Place::Elsewhere,
+                };
+                write_bytes(out, b'k', &key);
+                write_value(out, value, inner, depth + 1);
+            }
+        }
+        Some(b'[') => {
+            write_length(out, b'a', json::elements(text).count());
+            for element in json::elements(text) {
+                write_value(out, &text[element], Place::Elsewhere, depth + 1);
+            }
+        }
+        // Numbers as they are written, and the three words.
+        _ => write_bytes(out, b'n', text),
+    }
+}
+
+fn write_bytes(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    write_length(out, kind, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    out.push(kind);
+    out.extend_from_slice(&(length as u64).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(text: &str) -> Fingerprint {
+        Fingerprint::of(text.as_bytes())
+    }
+
+    #[test]
+    fn a_fingerprint_stays_what_it_was_in_every_release() {
+        // Ledgers on disk hold these: a change here makes every collector emit its log again. The
+        // expected value is from another implementation of the canonical form and of BLAKE3.
+        let line = r#"{"author":{"type":"user","accountId":"5e7229","displayName":"Ana"},"creationDate":1643097111962,"summary":"Page moved","changedValues":[{"n":1.0,"x":null}]}"#;
+        assert_eq!(
+            of(line).to_string(),
+            "88661a0f3c834e04c5d53c727ef038421298d864"
+        );
+    }
+
+    #[test]
+    fn what_is_looked_up_at_reading_time_does_not_make_another_record() {
+        let before = r#"{"author":{"accountId":"1","displayName":"Ana","accountType":"","isGuest":false,"operations":null,"publicName":"x","externalCollaborator":false,"isExternalCollaborator":false},"creationDate":5}"#;
+        let after = r#"{"creationDate":"5","author":{"displayName":"Ana B.","accountId":"1","operations":[]}}"#;
+        assert_eq!(of(before), of(after));
+    }
+
+    #[test]
+    fn every_other_difference_makes_another_record() {
+        let base = r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1}}"#;
+        for other in [
+            r#"{"author":{"accountId":"2"},"creationDate":5,"affectedObject":{"displayName":"a","n":1}}"#,
+            r#"{"author":{"accountId":"1"},"creationDate":6,"affectedObject":{"displayName":"a","n":1}}"#,
+            r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"b","n":1}}"#,
+            r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1.0}}"#,
+            r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":"1"}}"#,
+            r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1},"new":null}"#,
+            r#"{"author":{"accountId":"1","accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1}}"#,
+        ] {
+            assert_ne!(of(base), of(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn hostile_nesting_does_not_exhaust_the_stack() {
+        let deep = format!("{}1{}", "[".repeat(200_000), "]".repeat(200_000));
+        let deeper = format!("{}2{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert_ne!(of(&deep), of(&deeper));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_keys_never_matters(pairs in prop::collection::btree_map(".*", ".*", 0..8)) {
+            let write = |pairs: Vec<(&String, &String)>| {
+                let members: Vec<_> = pairs.into_iter()
+                    .map(|(k, v)| format!("{}:{}", serde_json::json!(k), serde_json::json!(v)))
+                    .collect();
+                of(&format!("{{{}}}", members.join(",")))
+            };
+            prop_assert_eq!(write(pairs.iter().collect()), write(pairs.iter().rev().collect()));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Reads the text of a JSON value that has already been found well-formed, without building it.
+//!
+//! A record is passed on as the bytes that the server sent, so all that is done with it (finding
+//! its time, laying it on one line, naming its content) works on those bytes.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// The value's text without insignificant white space; borrowed when there was none.
+pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut kept = 0; // everything before it is in `out`, once there is one
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = string_end(text, at),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.get_or_insert_with(|| Vec::with_capacity(text.len()))
+                    .extend_from_slice(&text[kept..at]);
+                at += 1;
+                kept = at;
+            }
+            _ => at += 1,
+        }
+    }
+    match out {
+        None => Cow::Borrowed(text),
+        Some(mut out) => {
+            out.extend_from_slice(&text[kept..]);
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// Where the string that opens at `at` ends: the index behind its closing quote.
+fn string_end(text: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(found) = memchr2(b'"', b'\\', &text[at.min(text.len())..]) {
+        at += found;
+        if text[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
+/// Where the value that begins at `at` ends, in compact text.
+fn value_end(text: &[u8], at: usize) -> usize {
+    let mut at = at;
+    let mut depth = 0_usize;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = string_end(text, at),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                // A closing bracket that is not ours ends the scalar before it.
+                let Some(outer) = depth.checked_sub(1) else {
+                    return at;
+                };
+                depth = outer;
+                at += 1;
+            }
+            b',' if depth == 0 => return at,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    at
+}
+
+/// One member of an object: where its key (with quotes) and its value stand.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) key: Range<usize>,
+    pub(crate) value: Range<usize>,
+}
+
+/// The members of the object that `text` is, in order; none when it is something else.
+///
+/// `text` is compact.
+pub(crate) fn members(text: &[u8]) -> impl Iterator<Item = Member> + '_ {
+    let mut at = if text.first() == Some(&b'{') {
+        1
+    } else {
+        text.len()
+    };
+    std::iter::from_fn(move || {
+        if text.get(at) != Some(&b'"') {
+            return None;
+        }
+        let key = at..string_end(text, at);
+        let begin = key.end + 1; // over the colon
+        let value = begin..value_end(text, begin);
+        at = value.end + 1; // over the comma or the closing brace
+        Some(Member { key, value })
+    })
+}
+
+/// The elements of the array that `text` is, in order; none when it is something else.
+///
+/// `text` is compact.
+pub(crate) fn elements(text: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = if text.first() == Some(&b'[') {
+        1
+    } else {
+        text.len()
+    };
+    std::iter::from_fn(move || {
+        if at >= text.len() || text[at] == b']' {
+            return None;
+        }
+        let element = at..value_end(text, at);
+        at = element.end + 1;
+        Some(element)
+    })
+}
+
+/// What the string `text` (with its quotes) says, escapes undone.
+///
+/// A lone surrogate, which JSON can write and UTF-8 cannot, comes out as the three bytes that
+/// UTF-8 would use for it: distinct strings stay distinct.
+pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    let inner = text
+        .get(1..text.len().saturating_sub(1))
+        .unwrap_or_default();
+    if !inner.contains(&b'\\') {
+        return Cow::Borrowed(inner);
+    }
+    let mut out = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(backslash) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..backslash]);
+        let escape = rest.get(backslash + 1).copied().unwrap_or(b'\\');
+        let mut used = 2;
+        match escape {
+            b'b' => out.push(0x08),
+            b'f' => out.push(0x0c),
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'u' => {
+                let mut code = hex4(rest, backslash + 2);
+                used = 6;
+                if (0xd800..0xdc00).contains(&code) && rest[backslash + 6..].starts_with(b"\\u") {
+                    let low = hex4(rest, backslash + 8);
+                    if (0xdc00..0xe000).contains(&low) {
+                        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                        used = 12;
+                    }
+                }
+                push_code_point(&mut out, code);
+            }
+            other => out.push(other),
+        }
+        rest = rest.get(backslash + used..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
+}
+
+fn hex4(text: &[u8], at: usize) -> u32 {
+    text.get(at..at + 4)
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .unwrap_or(0xfffd)
+}
+
+fn push_code_point(out: &mut Vec<u8>, code: u32) {
+    let continuation = |bits: u32| 0x80 | u8::try_from(bits & 0x3f).unwrap_or_default();
+    match char::from_u32(code) {
+        Some(char) => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        // All surrogates begin with the same byte.
+        None => out.extend_from_slice(&[0xed, continuation(code >> 6), continuation(code)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pretty_text_compacts_to_what_serde_json_writes_compactly(value in any_json()) {
+            let pretty = serde_json::to_vec_pretty(&value).unwrap();
+            prop_assert_eq!(compact(&pretty).into_owned(), serde_json::to_vec(&value).unwrap());
+            let tight = serde_json::to_vec(&value).unwrap();
+            prop_assert!(matches!(compact(&tight), Cow::Borrowed(_)));
+        }
+
+        #[test]
+        fn members_and_elements_are_those_that_serde_json_finds(value in any_json()) {
+            let text = serde_json::to_vec(&value).unwrap();
+            let own: Vec<_> = members(&text)
+                .map(|m| (unescape(&text[m.key]).into_owned(), text[m.value].to_vec()))
+                .collect();
+            let theirs: Vec<_> = value.as_object().into_iter().flatten()
+                .map(|(k, v)| (k.clone().into_bytes(), serde_json::to_vec(v).unwrap()))
+                .collect();
+            prop_assert_eq!(own, theirs);
+            let own: Vec<_> = elements(&text).map(|e| text[e].to_vec()).collect();
+            let theirs: Vec<_> = value.as_array().into_iter().flatten()
+                .map(|v| serde_json::to_vec(v).unwrap())
+                .collect();
+            prop_assert_eq!(own, theirs);
+        }
+    }
+
+    #[test]
+    fn every_escape_is_undone_and_surrogates_pair_up_or_stay_distinct() {
+        let text = br#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#;
+        assert_eq!(unescape(text), "a\"\\/\u{8}\u{c}\n\r\té😀".as_bytes());
+        assert_ne!(unescape(br#""\ud800""#), unescape(br#""\udc00""#));
+        assert_eq!(unescape(br#""\ud800x""#).last(), Some(&b'x'));
+        assert_eq!(unescape(br#""\ud800\n""#).last(), Some(&b'\n'));
+    }
+}

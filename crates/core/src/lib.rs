@@ -1,0 +1,74 @@
+//! Confluence Cloud's audit log for Rust: records that lose nothing, credentials, a client with
+//! one retry layer, and a pager.
+//!
+//! - [`RawRecord`] is a record's own bytes on one line, with its time and its [`Fingerprint`];
+//!   [`AuditRecord`] is the same typed.
+//! - [`Authenticator`] is a credential for one [`Origin`]: [`ApiToken`], [`OAuth`] (with a
+//!   [`TokenStore`]) or [`ServiceAccount`].
+//! - [`AuditClient`] asks one site, over an [`Http`] that limits and retries; [`Pager`] is its log
+//!   page by page.
+//! - [`Error`] says what went wrong, and [`ErrorKind::remedy`] what to do.
+//!
+//! The library knows no file, no configuration and no clock: see [`Runtime`].
+//!
+//! Facts about the API are from Atlassian's REST documentation for Confluence Cloud, version 1,
+//! group "Audit", and its guide to OAuth 2.0 (3LO), unless a comment says otherwise.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), confluence_audit_core::Error> {
+//! use std::sync::Arc;
+//! use confluence_audit_core::{ApiToken, AuditClient, AuditQuery, Http, Origin, SiteAddress, tenant_info};
+//! use futures_util::TryStreamExt;
+//!
+//! let http = Http::builder().user_agent("my-collector/1.0").build();
+//! let cloud_id = tenant_info(&http, &Origin::parse("https://acme.atlassian.net")?).await?;
+//! let gateway = Origin::parse("https://api.atlassian.com")?;
+//! let token = ApiToken::new(gateway.clone(), "auditor@acme.example", "…".into())?;
+//! let client = AuditClient::new(http, SiteAddress::gateway(gateway, &cloud_id), Arc::new(token));
+//!
+//! let mut records = std::pin::pin!(client.pages(&AuditQuery::new()).records());
+//! while let Some(record) = records.try_next().await? {
+//!     println!("{}", record.as_str());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod auth;
+mod client;
+mod error;
+mod failure;
+mod fingerprint;
+
+mod json;
+mod origin;
+mod page;
+mod pager;
+mod printable;
+mod query;
+pub mod rate_limit;
+mod record;
+mod retry;
+mod runtime;
+mod sites;
+mod time;
+mod transport;
+
+pub use auth::{
+    ApiToken, Authenticator, LockedTokens, MemoryTokenStore, OAuth, OAuthApp, ServiceAccount,
+    TokenSet, TokenStore,
+};
+pub use client::{AuditClient, Retention, SiteAddress};
+pub use error::{Error, ErrorKind};
+pub use fingerprint::Fingerprint;
+pub use origin::Origin;
+pub use page::Page;
+pub use pager::{Pager, Position};
+pub use printable::printable;
+pub use query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};
+pub use record::{AffectedObject, AuditRecord, Author, ChangedValue, RawRecord};
+pub use retry::RetryPolicy;
+pub use runtime::{Runtime, SystemRuntime};
+pub use sites::{CloudId, Site, accessible_resources, tenant_info};
+pub use time::Timestamp;
+pub use transport::{Answer, Http, HttpBuilder, HttpStats};

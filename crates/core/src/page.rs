@@ -1,0 +1,199 @@
+//! One answer of the audit log.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::query::Pairs;
+use crate::{Error, ErrorKind, RawRecord, Timestamp};
+
+/// One page of records, as the service answered it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Page {
+    /// The records in the order of the answer: newest first in every sample known, but that is
+    /// documented nowhere.
+    pub records: Vec<RawRecord>,
+    /// The offset that the service says this page begins at.
+    pub start: Option<u64>,
+    /// The limit that the service says it used: smaller than asked when it caps it.
+    pub limit: Option<u64>,
+    /// `size`: the records of the page by some sources, of the whole by others. Decide nothing
+    /// by it.
+    pub size: Option<u64>,
+    /// The link to the next page as it stands in the answer. It is absent on the last page.
+    pub next: Option<String>,
+    /// The server's clock when it answered (the header `Date`, whole seconds).
+    pub server_time: Option<Timestamp>,
+}
+
+impl Page {
+    /// Reads an answer's body. Records share the body's memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotJson`], [`ErrorKind::CutBody`] when the JSON ends early, and
+    /// [`ErrorKind::UnexpectedJson`] when there is no list `results` in it: an error object, say,
+    /// is never taken for the end of the log.
+    pub fn parse(body: &Bytes, server_time: Option<Timestamp>) -> Result<Self, Error> {
+        let answer: Answer<'_> = decode(body)?;
+        let whole = |value: Option<Value>| value.as_ref().and_then(number);
+        let next = answer
+            .links
+            .as_ref()
+            .and_then(|links| links.get("next"))
+            .and_then(link);
+        Ok(Self {
+            records: answer
+                .results
+                .iter()
+                .map(|text| RawRecord::within(body, text.get()))
+                .collect(),
+            start: whole(answer.start),
+            limit: whole(answer.limit),
+            size: whole(answer.size),
+            next,
+            server_time,
+        })
+    }
+
+    /// What to ask for the page after this one, which was the answer to `asked`; `None` when this
+    /// was the last.
+    ///
+    /// Of a link only the query counts: path, host and scheme stay ours. Without a link there may
+    /// still be a next page, namely when this one is as full as the service lets a page be, or
+    /// when the service does not say how full that is.
+    pub(crate) fn following(&self, asked: &Pairs) -> Option<Pairs> {
+        if let Some(query) = self.next.as_deref().and_then(Pairs::of_link) {
+            return Some(query);
+        }
+        let count = self.records.len() as u64;
+        let full = self.limit.is_none_or(|limit| count >= limit);
+        let start = asked.number("start").unwrap_or(0);
+        (count > 0 && full).then(|| asked.clone().with("start", start + count))
+    }
+
+    /// Whether the service says that nothing follows this page: no link, and fewer records than
+    /// the limit that it says it used.
+    pub fn is_last(&self) -> bool {
+        self.next.is_none()
+            && self
+                .limit
+                .is_some_and(|limit| (self.records.len() as u64) < limit)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    results: Vec<&'a RawValue>,
+    start: Option<Value>,
+    limit: Option<Value>,
+    size: Option<Value>,
+    #[serde(rename = "_links")]
+    links: Option<Value>,
+}
+
+/// A whole number, which some services write as a string.
+pub(crate) fn number(value: &Value) -> Option<u64> {
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// A link is a string, or by the 2023 document an object that holds one.
+fn link(value: &Value) -> Option<String> {
+    let text = value.as_str().or_else(|| value.get("href")?.as_str())?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Decodes a body, telling apart what is not JSON, what is cut, and what is another JSON.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let begins_as_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+        let kind = match error.classify() {
+            Category::Eof if begins_as_json => ErrorKind::CutBody,
+            Category::Data if begins_as_json => ErrorKind::UnexpectedJson,
+            _ => ErrorKind::NotJson,
+        };
+        let message = match kind {
+            ErrorKind::CutBody => "the JSON of the answer ends early",
+            ErrorKind::UnexpectedJson => "the answer is JSON of another shape",
+            _ => "the answer is not JSON",
+        };
+        Error::new(kind, message).with_source(error).with_body(body)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(body: &str) -> Result<Page, Error> {
+        Page::parse(&Bytes::copy_from_slice(body.as_bytes()), None)
+    }
+
+    fn following(body: &str, asked: &str) -> Option<String> {
+        page(body)
+            .unwrap()
+            .following(&Pairs::of_link(asked).unwrap())?
+            .encode()
+    }
+
+    #[test]
+    fn an_error_object_is_never_an_empty_page() {
+        for body in [
+            r#"{"message":"no"}"#,
+            r#"{"results":null}"#,
+            r#"{"results":{}}"#,
+            "[]",
+        ] {
+            assert_eq!(
+                page(body).unwrap_err().kind(),
+                ErrorKind::UnexpectedJson,
+                "{body}"
+            );
+        }
+        assert_eq!(page("<html>").unwrap_err().kind(), ErrorKind::NotJson);
+        assert_eq!(page("").unwrap_err().kind(), ErrorKind::NotJson);
+        assert_eq!(
+            page(r#"{"results":[{"a":1},{"#).unwrap_err().kind(),
+            ErrorKind::CutBody
+        );
+    }
+
+    #[test]
+    fn only_the_query_of_a_link_counts_and_odd_numbers_do_no_harm() {
+        let next = |link: &str| {
+            format!(r#"{{"results":[],"size":"x","limit":-1,"_links":{{"next":"{link}"}}}}"#)
+        };
+        for link in [
+            "/rest/api/audit?start=2&limit=2",
+            "/wiki/rest/api/audit?start=2&limit=2",
+            "https://elsewhere.invalid/x?start=2&limit=2#f",
+        ] {
+            assert_eq!(
+                following(&next(link), "?").as_deref(),
+                Some("start=2&limit=2"),
+                "{link}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_link_a_full_page_is_followed_and_a_short_one_ends() {
+        let full = r#"{"results":[1,2],"limit":2}"#;
+        assert_eq!(
+            following(full, "?limit=9&start=4").as_deref(),
+            Some("limit=9&start=6")
+        );
+        assert_eq!(following(r#"{"results":[1],"limit":2}"#, "?start=4"), None);
+        // It does not say how full a page can be: ask on until nothing comes.
+        assert_eq!(
+            following(r#"{"results":[1]}"#, "?").as_deref(),
+            Some("start=1")
+        );
+        assert_eq!(following(r#"{"results":[]}"#, "?"), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The log page by page, by `start`, `limit` and `next`.
+//!
+//! This is the plain walk for those who embed the crate. Records that arrive while it runs shift
+//! the pages, so that a record may be read twice or never; the collector walks by time instead.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+
+use crate::query::Pairs;
+use crate::{AuditClient, Error, ErrorKind, Page, RawRecord};
+
+/// Where a walk stands: enough to go on with it later, in another process too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) asks: Pairs,
+    /// A page asked for earlier. It moves up at every power of two, so that a circle of any
+    /// length is found, in constant space (Brent).
+    mark: Option<Pairs>,
+    steps: u64,
+}
+
+/// Which of the two paged endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Endpoint {
+    Audit,
+    Since,
+}
+
+impl Position {
+    pub(crate) fn new(endpoint: Endpoint, asks: Pairs) -> Self {
+        Self {
+            endpoint,
+            asks,
+            mark: None,
+            steps: 0,
+        }
+    }
+
+    /// The position of the page after `page`, which was read at this one.
+    fn after(&self, page: &Page) -> Result<Option<Self>, Error> {
+        let Some(asks) = page.following(&self.asks) else {
+            return Ok(None);
+        };
+        let steps = self.steps + 1;
+        let mark = if steps.is_power_of_two() {
+            Some(self.asks.clone())
+        } else {
+            self.mark.clone()
+        };
+        if asks == self.asks || Some(&asks) == mark.as_ref() {
+            return Err(Error::new(
+                ErrorKind::Paging,
+                format!(
+                    "after {steps} pages the link to the next page leads back to one that was read"
+                ),
+            ));
+        }
+        Ok(Some(Self {
+            endpoint: self.endpoint,
+            asks,
+            mark,
+            steps,
+        }))
+    }
+}
+
+/// A stream of pages. It asks for a page when it is polled for one, and ends after an error.
+///
+/// ```no_run
+/// # async fn example(client: confluence_audit_core::AuditClient) -> Result<(), confluence_audit_core::Error> {
+/// use confluence_audit_core::AuditQuery;
+/// use futures_util::TryStreamExt;
+///
+/// let mut pages = client.pages(&AuditQuery::new());
+/// while let Some(page) = pages.try_next().await? {
+///     for record in &page.records {
+///         println!("{}", record.as_str());
+///     }
+///     // Keep it, and `client.resume(position)` goes on behind this page.
+///     let position = pages.position();
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Pager {
+    client: AuditClient,
+    position: Option<Position>,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Asking(BoxFuture<'static, Result<Page, Error>>),
+    /// The page was good and has been handed out; its link was not.
+    Astray(Error),
+    Ended,
+}
+
+impl Pager {
+    pub(crate) fn new(client: AuditClient, position: Position) -> Self {
+        Self {
+            client,
+            position: Some(position),
+            state: State::Idle,
+        }
+    }
+
+    /// Where the next page begins; `None` behind the last one. After an error it is the page that
+    /// could not be read.
+    pub fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
+    }
+
+    /// The records one by one.
+    pub fn records(self) -> impl Stream<Item = Result<RawRecord, Error>> + Send {
+        stream::try_unfold(
+            (self, VecDeque::new()),
+            |(mut pages, mut records)| async move {
+                loop {
+                    if let Some(record) = records.pop_front() {
+                        return Ok(Some((record, (pages, records))));
+                    }
+                    match stream::StreamExt::next(&mut pages).await {
+                        Some(page) => records = page?.records.into(),
+                        None => return Ok(None),
+                    }
+                }
+            },
+        )
+    }
+}
+
+impl Stream for Pager {
+    type Item = Result<Page, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(position) = &this.position else {
+            return Poll::Ready(None);
+        };
+        if let State::Idle = this.state {
+            let (client, position) = (this.client.clone(), position.clone());
+            this.state = State::Asking(Box::pin(async move { client.page_at(&position).await }));
+        }
+        let answer = match &mut this.state {
+            State::Asking(request) => Some(ready!(request.as_mut().poll(context))),
+            State::Idle | State::Astray(_) | State::Ended => None,
+        };
+        let (item, state) = match (answer, std::mem::replace(&mut this.state, State::Ended)) {
+            (Some(Ok(page)), _) => match position.after(&page) {
+                Ok(next) => {
+                    this.position = next;
+                    (Some(Ok(page)), State::Idle)
+                }
+                Err(error) => (Some(Ok(page)), State::Astray(error)),
+            },
+            (Some(Err(error)), _) | (None, State::Astray(error)) => {
+                (Some(Err(error)), State::Ended)
+            }
+            (None, _) => (None, State::Ended),
+        };
+        this.state = state;
+        Poll::Ready(item)
+    }
+}
+
+impl fmt::Debug for Pager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pager")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn linking_to(link: &str) -> Page {
+        let body = format!(r#"{{"results":[],"_links":{{"next":"{link}"}}}}"#);
+        Page::parse(&Bytes::from(body), None).unwrap()
+    }
+
+    #[test]
+    fn a_circle_of_any_length_ends_and_a_long_line_does_not() {
+        for length in [1, 2, 3, 7, 50] {
+            let mut position = Position::new(Endpoint::Audit, Pairs::of_link("?start=0").unwrap());
+            let end = (1..1000).find(|step| {
+                match position.after(&linking_to(&format!("/x?start={}", step % length))) {
+                    Ok(next) => position = next.unwrap(),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Paging);
+                        return true;
+                    }
+                }
+                false
+            });
+            assert!(end.is_some(), "a circle of {length} was not found");
+        }
+        let mut position = Position::new(Endpoint::Audit, Pairs::default());
+        for step in 1..5000 {
+            position = position
+                .after(&linking_to(&format!("/x?start={step}")))
+                .unwrap()
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_position_survives_being_written_down() {
+        let first = Position::new(
+            Endpoint::Since,
+            Pairs::of_link("?number=3&start=10").unwrap(),
+        );
+        let second = first
+            .after(&linking_to("?start=20&searchString=a%26b"))
+            .unwrap()
+            .unwrap();
+        let text = serde_json::to_string(&second).unwrap();
+        assert_eq!(serde_json::from_str::<Position>(&text).unwrap(), second);
+    }
+}

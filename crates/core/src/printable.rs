@@ -1,0 +1,49 @@
+//! Text from a stranger made safe to look at.
+
+use std::fmt::Write as _;
+
+/// `text` with everything escaped that could break a line, steer a terminal or reorder what is
+/// seen: control characters (C0, DEL, C1), line and paragraph separators, and bidirectional
+/// controls. Beyond `most` characters it is cut, and an ellipsis says so.
+///
+/// ```
+/// use confluence_audit_core::printable;
+///
+/// assert_eq!(printable("a\u{1b}[31mb\nc", 80), "a\\u{1b}[31mb\\nc");
+/// assert_eq!(printable("abcdef", 3), "abc…");
+/// ```
+pub fn printable(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(most));
+    for (count, char) in text.chars().enumerate() {
+        if count == most {
+            out.push('…');
+            break;
+        }
+        if is_unsafe(char) {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "{}", char.escape_default());
+        } else {
+            out.push(char);
+        }
+    }
+    out
+}
+
+fn is_unsafe(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_passes() {
+        let hostile = "\0\u{7}\u{1b}]0;x\u{7f}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{85}";
+        let shown = printable(hostile, 100);
+        assert!(shown.chars().all(|char| !is_unsafe(char)), "{shown}");
+        assert_eq!(printable("naïve 😀 \"quoted\"", 100), "naïve 😀 \"quoted\"");
+    }
+}

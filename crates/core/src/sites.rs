@@ -1,0 +1,143 @@
+//! Finding a site: its cloud id, and the sites that a credential reaches.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::transport::Request;
+use crate::{Authenticator, Error, ErrorKind, Http, Origin, failure, page, printable};
+
+/// The id of a site on Atlassian's cloud, a UUID by every sample.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CloudId(String);
+
+impl CloudId {
+    /// Takes an id, which becomes a part of a path: letters, digits and hyphens only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when it is anything else.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(good) {
+            let message = format!("'{}' is not a cloud id", printable(text, 100));
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CloudId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A site that a credential reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Site {
+    /// Its cloud id.
+    pub id: CloudId,
+    /// Its name.
+    pub name: String,
+    /// Its address: to show, not to send a credential to.
+    pub url: String,
+    /// What the credential may do there: the scopes of all entries with this id.
+    pub scopes: Vec<String>,
+}
+
+impl Site {
+    /// Whether the credential may read the audit log there.
+    pub fn has_audit_scope(&self) -> bool {
+        self.scopes
+            .iter()
+            .any(|scope| scope == "read:audit-log:confluence")
+    }
+}
+
+/// Looks up the cloud id of the site at `site` (`GET /_edge/tenant_info`); no credential is sent.
+///
+/// # Errors
+/// [`ErrorKind::WrongSite`] when there is no site at this address, and what is about the network.
+pub async fn tenant_info(http: &Http, site: &Origin) -> Result<CloudId, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct TenantInfo {
+        cloud_id: String,
+    }
+    let request = Request::get(site, "/_edge/tenant_info", None);
+    http.send(request, None, |answer| {
+        if let Some(error) = failure::of(answer, true) {
+            return Err(error);
+        }
+        let info: TenantInfo = page::decode(&answer.body)?;
+        CloudId::new(&info.cloud_id).map_err(|e| {
+            Error::new(ErrorKind::UnexpectedJson, "the cloud id is none").with_source(e)
+        })
+    })
+    .await
+}
+
+/// The sites that the credentials reach (`GET /oauth/token/accessible-resources`), by name.
+///
+/// The service lists a site once for each group of scopes; here each stands once.
+///
+/// # Errors
+/// Every kind that is about the service, the network or the credentials.
+pub async fn accessible_resources(
+    http: &Http,
+    api: &Origin,
+    auth: &dyn Authenticator,
+) -> Result<Vec<Site>, Error> {
+    let request = Request::get(api, "/oauth/token/accessible-resources", None);
+    http.send(request, Some(auth), |answer| {
+        if let Some(error) = failure::of(answer, true) {
+            return Err(error);
+        }
+        Ok(grouped(page::decode(&answer.body)?))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+fn grouped(resources: Vec<Resource>) -> Vec<Site> {
+    let mut sites: BTreeMap<CloudId, Site> = BTreeMap::new();
+    for resource in resources {
+        // An id that cannot stand in a path cannot be asked for either.
+        let Ok(id) = CloudId::new(&resource.id) else {
+            continue;
+        };
+        let site = sites.entry(id.clone()).or_insert_with(|| Site {
+            id,
+            name: resource.name,
+            url: resource.url,
+            scopes: Vec::new(),
+        });
+        site.scopes.extend(resource.scopes);
+    }
+    let mut sites: Vec<Site> = sites.into_values().collect();
+    for site in &mut sites {
+        site.scopes.sort();
+        site.scopes.dedup();
+    }
+    sites.sort_by(|a, b| a.name.cmp(&b.name));
+    sites
+}

@@ -1,0 +1,376 @@
+//! The way out: one HTTP client with limits, and the one retry layer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::{Authenticator, Error, ErrorKind, Origin, RetryPolicy, Runtime, SystemRuntime};
+use crate::{Timestamp, printable, rate_limit};
+
+/// The connections, limits and retries that clients share. Clones share them too.
+///
+/// Proxies are taken from the environment (`HTTPS_PROXY`, `NO_PROXY`), except for a loopback
+/// origin, which is always reached directly. Trusted roots are the platform's. Redirects are not
+/// followed: a redirect never carries a credential away.
+#[derive(Clone)]
+pub struct Http(Arc<Inner>);
+
+struct Inner {
+    remote: OnceLock<reqwest::Client>,
+    local: OnceLock<reqwest::Client>,
+    settings: HttpBuilder,
+    counters: Counters,
+}
+
+/// The settings of an [`Http`].
+#[derive(Clone, Debug)]
+pub struct HttpBuilder {
+    runtime: Arc<dyn Runtime>,
+    retry: RetryPolicy,
+    user_agent: String,
+    body_limit: usize,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+    total_timeout: Duration,
+}
+
+impl HttpBuilder {
+    /// Where time, sleep and randomness come from; the host's by default.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// When failed requests are made again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// What the program calls itself, such as `collector/1.2`.
+    #[must_use]
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// The most bytes an answer may hold once decompressed; 64 MiB by default.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// How long one attempt may take: to connect (10 s), between two pieces of the answer (60 s),
+    /// and in all (300 s).
+    #[must_use]
+    pub fn timeouts(mut self, connect: Duration, read: Duration, total: Duration) -> Self {
+        (self.connect_timeout, self.read_timeout, self.total_timeout) = (connect, read, total);
+        self
+    }
+
+    /// Makes the client. Nothing is connected before the first request.
+    pub fn build(self) -> Http {
+        Http(Arc::new(Inner {
+            remote: OnceLock::new(),
+            local: OnceLock::new(),
+            settings: self,
+            counters: Counters::default(),
+        }))
+    }
+
+    fn client(&self) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .user_agent(&self.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(self.connect_timeout)
+            .read_timeout(self.read_timeout)
+            .timeout(self.total_timeout)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    rate_limited_millis: AtomicU64,
+}
+
+/// What has gone over an [`Http`] so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpStats {
+    /// Requests made, retries included.
+    pub requests: u64,
+    /// Of these, the ones made again after a failure.
+    pub retries: u64,
+    /// Time spent waiting because of the rate limit.
+    pub rate_limited: Duration,
+}
+
+/// A request without its credential.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) origin: &'a Origin,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) json: Option<Vec<u8>>,
+    pub(crate) accept: &'static str,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn get(origin: &'a Origin, path: &'a str, query: Option<&'a str>) -> Self {
+        let method = Method::GET;
+        Self {
+            method,
+            origin,
+            path,
+            query,
+            json: None,
+            accept: "application/json",
+        }
+    }
+
+    pub(crate) fn post_json(origin: &'a Origin, path: &'a str, body: Vec<u8>) -> Self {
+        let json = Some(body);
+        Self {
+            method: Method::POST,
+            json,
+            ..Self::get(origin, path, None)
+        }
+    }
+
+    /// The request as an error names it: without its query, which can hold what a user typed.
+    fn name(&self) -> String {
+        format!(
+            "{} {}{}",
+            self.method,
+            self.origin,
+            printable(self.path, 300)
+        )
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decompressed.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The server's clock when it answered.
+    pub fn server_time(&self) -> Option<Timestamp> {
+        rate_limit::server_time(&self.headers)
+    }
+
+    fn request_id(&self) -> Option<String> {
+        let id = ["atl-request-id", "atl-traceid", "x-request-id"]
+            .iter()
+            .find_map(|name| self.headers.get(*name))?;
+        Some(printable(&String::from_utf8_lossy(id.as_bytes()), 100))
+    }
+}
+
+impl Http {
+    /// The default settings.
+    pub fn builder() -> HttpBuilder {
+        HttpBuilder {
+            runtime: Arc::new(SystemRuntime),
+            retry: RetryPolicy::default(),
+            user_agent: concat!("confluence-audit/", env!("CARGO_PKG_VERSION")).into(),
+            body_limit: 64 << 20,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_mins(1),
+            total_timeout: Duration::from_mins(5),
+        }
+    }
+
+    /// What has gone over it so far, all clones together.
+    pub fn stats(&self) -> HttpStats {
+        let counters = &self.0.counters;
+        HttpStats {
+            requests: counters.requests.load(Ordering::Relaxed),
+            retries: counters.retries.load(Ordering::Relaxed),
+            rate_limited: Duration::from_millis(
+                counters.rate_limited_millis.load(Ordering::Relaxed),
+            ),
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.0.settings.runtime
+    }
+
+    /// Makes the request until `read` accepts an answer, the failure is not a passing one, or the
+    /// retry policy gives up. `read` decides what an answer means; it sees every status.
+    pub(crate) async fn send<T>(
+        &self,
+        request: Request<'_>,
+        auth: Option<&dyn Authenticator>,
+        read: impl Fn(&Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut attempts = 0;
+        let mut waited = Duration::ZERO;
+        let mut request_ids = Vec::new();
+        let mut refreshed = false;
+        loop {
+            attempts += 1;
+            let headers = match auth {
+                Some(auth) => auth.headers(request.origin).await?,
+                None => HeaderMap::new(),
+            };
+            let answer = self.attempt(&request, headers.clone()).await;
+            let (error, asked) = match answer {
+                Err(error) => (error, None),
+                Ok(answer) => match read(&answer) {
+                    Ok(value) => {
+                        note_deprecation(&request, &answer);
+                        return Ok(value);
+                    }
+                    Err(error) => {
+                        request_ids.extend(answer.request_id());
+                        let wait = rate_limit::wait(&answer.headers, self.runtime().now());
+                        (error.with_status(answer.status.as_u16()), wait)
+                    }
+                },
+            };
+            if error.kind() == ErrorKind::Unauthorized
+                && !refreshed
+                && let Some(auth) = auth
+                && auth.rejected(&headers).await
+            {
+                refreshed = true;
+                self.0.counters.retries.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let policy = &self.0.settings.retry;
+            let wait = is_worth_retrying(&error, &request.method)
+                .then(|| policy.wait(attempts, waited, asked, self.runtime().random()))
+                .flatten();
+            let Some(wait) = wait else {
+                return Err(error
+                    .at(&request.name())
+                    .with_attempts(attempts, request_ids));
+            };
+            tracing::debug!(
+                kind = ?error.kind(), status = error.status(), wait_ms = wait.as_millis(),
+                "{} failed and is tried again", request.name()
+            );
+            self.runtime().sleep(wait).await;
+            waited += wait;
+            self.0.counters.retries.fetch_add(1, Ordering::Relaxed);
+            if error.kind() == ErrorKind::RateLimited {
+                let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.0
+                    .counters
+                    .rate_limited_millis
+                    .fetch_add(millis, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>, headers: HeaderMap) -> Result<Answer, Error> {
+        self.0.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let url = request.origin.url(request.path, request.query);
+        let client = self.client_for(request.origin)?;
+        let mut builder = client.request(request.method.clone(), url).headers(headers);
+        builder = builder.header(ACCEPT, HeaderValue::from_static(request.accept));
+        if let Some(json) = &request.json {
+            builder = builder
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(json.clone());
+        }
+        let mut response = builder.send().await.map_err(|e| {
+            let what = if e.is_timeout() {
+                "no answer in time"
+            } else {
+                "no answer"
+            };
+            Error::new(ErrorKind::Unreachable, what).with_source(e.without_url())
+        })?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let body = self.body(&mut response).await?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Bytes, Error> {
+        let limit = self.0.settings.body_limit;
+        let mut body = BytesMut::new();
+        loop {
+            let piece = response.chunk().await.map_err(|e| {
+                Error::new(ErrorKind::CutBody, "the answer broke off").with_source(e.without_url())
+            })?;
+            let Some(piece) = piece else {
+                return Ok(body.freeze());
+            };
+            if body.len() + piece.len() > limit {
+                let message = format!("the answer is larger than {limit} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+
+    /// A loopback origin is plain http: a proxy would see the credential, and may not reach it.
+    fn client_for(&self, origin: &Origin) -> Result<&reqwest::Client, Error> {
+        let inner = &*self.0;
+        let local = origin.is_loopback();
+        let slot = if local { &inner.local } else { &inner.remote };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let builder = inner.settings.client();
+        let builder = if local { builder.no_proxy() } else { builder };
+        let client = builder.build().map_err(|e| {
+            Error::new(ErrorKind::Config, "no HTTP client could be made").with_source(e)
+        })?;
+        Ok(slot.get_or_init(|| client))
+    }
+}
+
+/// A 500 is retried where asking twice does no harm.
+fn is_worth_retrying(error: &Error, method: &Method) -> bool {
+    error.is_transient() && (error.status() != Some(500) || method == Method::GET)
+}
+
+fn note_deprecation(request: &Request<'_>, answer: &Answer) {
+    static NOTED: OnceLock<()> = OnceLock::new();
+    let warning = answer
+        .headers
+        .get("warning")
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    if warning.starts_with(b"299") && NOTED.set(()).is_ok() {
+        let text = printable(&String::from_utf8_lossy(warning), 300);
+        tracing::warn!("{} is announced to change: {text}", request.name());
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("settings", &self.0.settings)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
