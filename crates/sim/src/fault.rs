@@ -1,0 +1,205 @@
+//! What goes wrong: by chance at given rates, or by a script that says what befalls the next requests.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use fastrand::Rng;
+
+/// What befalls one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing: a script can let a request pass.
+    Pass,
+    /// This status with a short body.
+    Status(u16),
+    /// 429 with this form of advice.
+    RateLimited(RetryHeader),
+    /// 503 with this form of advice.
+    Unavailable(RetryHeader),
+    /// 200 and a sign-in page in HTML.
+    SignInPage,
+    /// 200 and a text that is not JSON although it says so.
+    NotJson,
+    /// 200 and JSON of another shape.
+    WrongJson,
+    /// The right answer with its `Content-Length`, but the connection closes before the end.
+    CutBody,
+    /// The right answer in chunks, but the connection closes before the last one.
+    CutChunked,
+    /// The beginning of the right answer, then silence.
+    StallBody,
+    /// The connection is reset instead of an answer.
+    Reset,
+    /// No answer until the client gives up, or [`SimConfig::hang`](crate::SimConfig::hang) has passed.
+    Hang,
+    /// The right answer, this much later.
+    Slow(Duration),
+    /// 401 as for wrong or expired credentials.
+    Unauthorized,
+    /// 401 as for a missing scope.
+    ScopeMismatch,
+    /// 403 as for a caller who is no administrator.
+    NotPermitted,
+    /// 403 as on the Free plan.
+    FreePlan,
+    /// 404 as for a wrong cloud id.
+    NotFound,
+}
+
+/// How an answer says when to come back, and how it fails to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RetryHeader {
+    /// `Retry-After: 1`.
+    Seconds,
+    /// `Retry-After` as an HTTP date.
+    Date,
+    /// `X-RateLimit-Reset: 2026-03-26T16:00:05Z`.
+    ResetWithSeconds,
+    /// `X-RateLimit-Reset: 2026-03-26T16:00Z`: the seconds are cut off, so it often lies in the past.
+    ResetWithoutSeconds,
+    /// No advice at all.
+    Absent,
+    /// `Retry-After: soon`.
+    Garbage,
+    /// `Retry-After: -5`.
+    Negative,
+    /// `Retry-After: 99999999999999999999`.
+    Huge,
+}
+
+/// Probabilities by request to the list of records, each between 0 and 1. Their sum should not exceed 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRates {
+    /// Of a 429.
+    pub rate_limited: f64,
+    /// Of a 500, 502, 503 or 504.
+    pub server_error: f64,
+    /// Of a body cut short, half of them chunked.
+    pub cut: f64,
+    /// Of a body that stalls.
+    pub stall: f64,
+    /// Of a reset connection.
+    pub reset: f64,
+    /// Of a hung request.
+    pub hang: f64,
+    /// Of a sign-in page with status 200.
+    pub sign_in: f64,
+    /// Of a text that is not JSON.
+    pub not_json: f64,
+    /// Of JSON of another shape.
+    pub wrong_json: f64,
+    /// Of a slow answer.
+    pub slow: f64,
+    /// How slow that is.
+    pub slow_by: Duration,
+    /// The advice of a chance 429; by default every form in turn but [`RetryHeader::Huge`].
+    pub retry_header: Option<RetryHeader>,
+    /// The wait that 429 and 503 advise, scripted ones too. Short, so that a test is.
+    pub retry_after: Duration,
+}
+
+impl Default for FaultRates {
+    fn default() -> Self {
+        Self {
+            rate_limited: 0.0,
+            server_error: 0.0,
+            cut: 0.0,
+            stall: 0.0,
+            reset: 0.0,
+            hang: 0.0,
+            sign_in: 0.0,
+            not_json: 0.0,
+            wrong_json: 0.0,
+            slow: 0.0,
+            slow_by: Duration::from_millis(300),
+            retry_header: None,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The forms that chance goes through: all that a client may obey without a long wait.
+const RETRY_HEADERS: [RetryHeader; 7] = [
+    RetryHeader::Seconds,
+    RetryHeader::Date,
+    RetryHeader::ResetWithSeconds,
+    RetryHeader::ResetWithoutSeconds,
+    RetryHeader::Absent,
+    RetryHeader::Garbage,
+    RetryHeader::Negative,
+];
+
+/// Decides what befalls each request: the script first, then chance.
+#[derive(Debug)]
+pub(crate) struct Fortune {
+    rng: Rng,
+    limited: usize,
+    pub(crate) rates: FaultRates,
+    pub(crate) script: VecDeque<Fault>,
+    pub(crate) token_script: VecDeque<Fault>,
+}
+
+impl Fortune {
+    pub(crate) fn new(seed: u64, rates: FaultRates) -> Self {
+        Self {
+            rng: Rng::with_seed(seed),
+            limited: 0,
+            rates,
+            script: VecDeque::new(),
+            token_script: VecDeque::new(),
+        }
+    }
+
+    /// The fate of the next request to the list of records.
+    pub(crate) fn next_audit(&mut self) -> Fault {
+        self.script.pop_front().unwrap_or_else(|| self.by_chance())
+    }
+
+    /// The fate of the next request to the token endpoint, which only a script can spoil.
+    pub(crate) fn next_token(&mut self) -> Fault {
+        self.token_script.pop_front().unwrap_or(Fault::Pass)
+    }
+
+    fn by_chance(&mut self) -> Fault {
+        // Two draws whatever comes of them, so that a rate does not shift the sequence of the others.
+        let mut at = self.rng.f64();
+        let kind = self.rng.usize(..4);
+        let mut falls = |rate: f64| {
+            let hit = (0.0..rate).contains(&at);
+            at -= rate;
+            hit
+        };
+        let rates = &self.rates;
+        if falls(rates.rate_limited) {
+            let turn = RETRY_HEADERS[self.limited % RETRY_HEADERS.len()];
+            self.limited += 1;
+            Fault::RateLimited(self.rates.retry_header.unwrap_or(turn))
+        } else if falls(rates.server_error) {
+            Fault::Status([500, 502, 503, 504][kind])
+        } else if falls(rates.cut) {
+            if kind.is_multiple_of(2) {
+                Fault::CutBody
+            } else {
+                Fault::CutChunked
+            }
+        } else if falls(rates.stall) {
+            Fault::StallBody
+        } else if falls(rates.reset) {
+            Fault::Reset
+        } else if falls(rates.hang) {
+            Fault::Hang
+        } else if falls(rates.sign_in) {
+            Fault::SignInPage
+        } else if falls(rates.not_json) {
+            Fault::NotJson
+        } else if falls(rates.wrong_json) {
+            Fault::WrongJson
+        } else if falls(rates.slow) {
+            Fault::Slow(rates.slow_by)
+        } else {
+            Fault::Pass
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A Confluence Cloud site on loopback, with every quirk as a switch: for the demo, the tests and the benchmarks.
+//!
+//! A [`Sim`] answers the audit endpoints as the service does, or as it may: in another order, with another form of
+//! `next`, with ends in or out, with answers lost in every way. Its records are made from a seed when they are asked
+//! for, so a million of them take no room. And it tells the truth: [`Sim::truth`] is the multiset that a right
+//! collector ends with.
+//!
+//! ```
+//! use confluence_audit_sim::{Fault, NewRecords, Quirks, Sim, SimConfig};
+//!
+//! let sim = Sim::start(SimConfig {
+//!     records: 1_000_000,
+//!     quirks: Quirks { end_inclusive: false, ..Quirks::default() },
+//!     ..SimConfig::default()
+//! })?;
+//! sim.script([Fault::CutBody, Fault::Pass, Fault::Reset]);
+//! let late = sim.insert(&NewRecords { count: 3, ..NewRecords::default() });
+//!
+//! // Give `sim.url()` as the gateway, the auth host and the site's address alike, collect, and compare.
+//! assert_eq!(sim.truth().len(), 1_000_003);
+//! assert_eq!(sim.truth_between(sim.now() - 1_000, sim.now()).collect::<Vec<_>>(), late);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Paths
+//!
+//! | path | what |
+//! |---|---|
+//! | `/ex/confluence/{cloudId}/wiki/rest/api/audit` and `/since`, `/export`, `/retention` | the gateway: scoped token, OAuth |
+//! | `/wiki/rest/api/audit` … | the site's own host: unscoped token |
+//! | `/_edge/tenant_info` | the cloud id |
+//! | `/authorize`, `/oauth/token`, `/oauth/token/accessible-resources` | OAuth 2.0 |
+//! | `GET /_sim/truth?from=&to=` | all lines of the truth, NDJSON |
+//! | `GET /_sim/stats` | [`Stats`] as JSON |
+//! | `POST /_sim/records?count=5&late=10m&twins=true` (or `at=`) | inserts records, answers with their lines |
+
+mod access;
+mod answer;
+mod arrival;
+mod body;
+mod config;
+mod export;
+mod fault;
+mod hostile;
+mod kinds;
+mod log;
+mod oauth;
+mod page;
+mod query;
+mod quirks;
+mod record;
+mod refusal;
+mod request;
+mod route;
+mod selection;
+mod server;
+mod sim;
+mod site;
+mod stats;
+mod tools;
+mod truth;
+mod world;
+
+pub use arrival::{Arrival, NewRecords, When};
+pub use config::{
+    API_TOKEN, AUDIT_SCOPE, Account, Burst, CLIENT_ID, CLIENT_SECRET, EMAIL, OAuthConfig,
+    Retention, SimConfig, UNSCOPED_TOKEN,
+};
+pub use fault::{Fault, FaultRates, RetryHeader};
+pub use oauth::Consent;
+pub use quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
+pub use sim::Sim;
+pub use stats::{Seen, Stats};
+pub use truth::Truth;

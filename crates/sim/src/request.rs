@@ -1,0 +1,244 @@
+//! The way of one request: what befalls it, where it leads, who may go there, and how the answer is dressed.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::access::admit;
+use crate::answer::{Answer, End};
+use crate::body::Body;
+use crate::export::export;
+use crate::fault::Fault;
+use crate::log::mix;
+use crate::page::Pager;
+use crate::query::{Asked, pairs};
+use crate::refusal;
+use crate::route::Route;
+use crate::selection::Selection;
+use crate::site::{Site, lock};
+use crate::stats::Seen;
+use crate::tools;
+use crate::world::uuid;
+
+/// The most that a request's body may hold.
+const BODY: usize = 64 * 1024;
+
+/// What becomes of a request.
+pub(crate) enum Fate {
+    Answer(Response<Body>),
+    Reset,
+}
+
+impl Site {
+    /// One request from its head to its fate.
+    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Fate {
+        let (parts, body) = request.into_parts();
+        let number = lock(&self.book).number();
+        let salt = mix(self.config.seed, number);
+        let route = Route::of(parts.uri.path(), &self.config.cloud_id);
+        let _open = route.is_list().then(|| Open::new(self));
+        let fault = match route {
+            Route::List(_) | Route::Since(_) => lock(&self.fortune).next_audit(),
+            Route::Token => lock(&self.fortune).next_token(),
+            _ => Fault::Pass,
+        };
+        if !route.is_tool() {
+            wait(self.config.latency).await;
+        }
+        if let Fault::Slow(by) = fault {
+            wait(by).await;
+        }
+        let retry_after = lock(&self.fortune).rates.retry_after;
+        let mut answer = match refusal::instead(fault, retry_after, self.now()) {
+            Some(answer) => answer,
+            // Also where the answer is about to get lost: what it brought about stays.
+            None => self.dispatch(route, number, salt, &parts, body).await,
+        };
+        match fault {
+            Fault::Reset | Fault::Hang => {
+                let outcome = if fault == Fault::Hang {
+                    "hang"
+                } else {
+                    "reset"
+                };
+                self.note(&parts, outcome.to_owned());
+                if fault == Fault::Hang {
+                    wait(self.config.hang).await;
+                }
+                return Fate::Reset;
+            }
+            Fault::CutBody => answer.end = End::Cut,
+            Fault::CutChunked => answer.end = End::CutChunked,
+            Fault::StallBody => answer.end = End::Stall(self.config.hang),
+            _ => {}
+        }
+        self.dress(&mut answer, &parts, salt, route);
+        self.note(&parts, answer.outcome());
+        {
+            let stats = &mut lock(&self.book).stats;
+            stats.records_served += answer.records as u64;
+            stats.bytes_served += answer.len() as u64;
+        }
+        Fate::Answer(answer.into_response(salt))
+    }
+
+    async fn dispatch(
+        &self,
+        route: Route,
+        number: u64,
+        salt: u64,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Answer {
+        if route == Route::Nowhere {
+            return refusal::not_found();
+        }
+        if parts.method != route.method() {
+            return refusal::wrong_method();
+        }
+        let query = parts.uri.query();
+        let authorization = parts
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        match route {
+            Route::List(door)
+            | Route::Since(door)
+            | Route::Export(door)
+            | Route::Retention(door) => {
+                let audit = admit(self, door, authorization)
+                    .and_then(|()| self.audit(route, query, number));
+                audit.unwrap_or_else(|refused| refused)
+            }
+            Route::TenantInfo => Answer::json(200, &json!({"cloudId": self.config.cloud_id})),
+            Route::Authorize => lock(&self.oauth).authorize(&pairs(query)),
+            Route::Token => match Limited::new(body, BODY).collect().await {
+                Ok(body) => {
+                    let now = self.now();
+                    lock(&self.oauth).token(&body.to_bytes(), now)
+                }
+                Err(_) => refusal::bad_request("The body is too long or cut"),
+            },
+            Route::Resources => {
+                let now = self.now();
+                let oauth = lock(&self.oauth);
+                let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
+                match bearer.and_then(|token| oauth.scopes(token, now)) {
+                    Some(_) => oauth.resources(&self.config.cloud_id, &self.url, salt),
+                    None => refusal::unauthorized(),
+                }
+            }
+            Route::Truth => tools::tell_truth(self, query),
+            Route::Stats => {
+                Answer::json(200, &serde_json::to_value(self.stats()).unwrap_or_default())
+            }
+            Route::Records => tools::insert_by_hand(self, query),
+            Route::Nowhere => refusal::not_found(),
+        }
+    }
+
+    /// The audit endpoints, for a caller who may.
+    fn audit(&self, route: Route, query: Option<&str>, number: u64) -> Result<Answer, Answer> {
+        let quirks = *lock(&self.quirks);
+        let (asked, path) = match route {
+            Route::Retention(_) => {
+                let retention = &self.config.retention;
+                return Ok(Answer::json(
+                    200,
+                    &json!({"number": retention.number, "units": retention.units}),
+                ));
+            }
+            Route::Export(_) => {
+                let asked = Asked::between(query)?;
+                let selection =
+                    Selection::new(lock(&self.log).clone(), &self.world, &asked, &quirks);
+                return Ok(export(
+                    selection,
+                    self.world,
+                    quirks.order,
+                    asked.get("format").unwrap_or("csv"),
+                ));
+            }
+            Route::Since(_) => (Asked::since(query, self.now())?, "/rest/api/audit/since"),
+            _ => (Asked::between(query)?, "/rest/api/audit"),
+        };
+        self.arrive(false);
+        let log = lock(&self.log).clone();
+        self.arrive(true);
+        let selection = Selection::new(log, &self.world, &asked, &quirks);
+        let pager = Pager {
+            selection: &selection,
+            world: self.world,
+            quirks,
+            seed: self.config.seed,
+            url: &self.url,
+            path,
+            salt: number,
+        };
+        let (text, records) = pager.page(&asked);
+        Ok(Answer {
+            records,
+            ..Answer::new(200, "application/json", text)
+        })
+    }
+
+    /// Adds what every answer of the service carries.
+    fn dress(&self, answer: &mut Answer, parts: &Parts, salt: u64, route: Route) {
+        let quirks = *lock(&self.quirks);
+        let trace = uuid(salt, mix(salt, 1));
+        answer.headers.push(("atl-traceid", trace.replace('-', "")));
+        answer.headers.push(("atl-request-id", trace));
+        if !quirks.omit_date {
+            let now = Timestamp::from_millisecond(self.now()).unwrap_or_default();
+            answer.headers.push(("Date", refusal::http_date(now)));
+        }
+        if quirks.deprecation_warning && !route.is_tool() {
+            let warning = "299 - \"This endpoint is deprecated and will be removed\"".to_owned();
+            answer.headers.push(("Warning", warning));
+        }
+        let accepts = parts
+            .headers
+            .get("accept-encoding")
+            .and_then(|value| value.to_str().ok());
+        if quirks.gzip && accepts.is_some_and(|value| value.contains("gzip")) {
+            answer.gzip();
+        }
+    }
+
+    fn note(&self, parts: &Parts, outcome: String) {
+        let seen = Seen {
+            method: parts.method.to_string(),
+            target: parts.uri.to_string(),
+            outcome,
+        };
+        lock(&self.book).note(parts.uri.path(), seen);
+    }
+}
+
+/// Counts a request as open, until its client goes away at the latest.
+struct Open<'a>(&'a Site);
+
+impl<'a> Open<'a> {
+    fn new(site: &'a Site) -> Self {
+        lock(&site.book).enter();
+        Self(site)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.book).in_flight -= 1;
+    }
+}
+
+/// A timer rounds up to its next tick, so no wait is no timer.
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! The site's state: its log, its clock, what it knows of its callers, and the records that arrive.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fastrand::Rng;
+use jiff::Timestamp;
+
+use crate::config::SimConfig;
+use crate::fault::Fortune;
+use crate::log::{Entry, Log, mix};
+use crate::oauth::OAuth;
+use crate::quirks::Quirks;
+use crate::stats::{Book, Stats};
+use crate::truth::Truth;
+use crate::world::World;
+use crate::{NewRecords, When};
+
+const DAY: i64 = 86_400_000;
+
+/// Locks, also after another thread panicked: a test that fails should fail with its own message.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One site. Locks are held for single steps only, never two at once.
+pub(crate) struct Site {
+    pub(crate) config: SimConfig,
+    pub(crate) url: String,
+    pub(crate) world: World,
+    pub(crate) log: Mutex<Log>,
+    pub(crate) quirks: Mutex<Quirks>,
+    pub(crate) fortune: Mutex<Fortune>,
+    pub(crate) oauth: Mutex<OAuth>,
+    pub(crate) book: Mutex<Book>,
+    pub(crate) fixed_now: Mutex<Option<i64>>,
+    newcomers: Mutex<Newcomers>,
+}
+
+/// The state of arrivals.
+struct Newcomers {
+    rng: Rng,
+    pages: usize,
+    left: usize,
+}
+
+impl Site {
+    pub(crate) fn new(config: SimConfig, url: String) -> Self {
+        let now = config
+            .now
+            .unwrap_or_else(|| host_now().saturating_add(config.clock_skew_ms));
+        let newest = config.newest.unwrap_or(now - 5_000);
+        let oldest = config.oldest.unwrap_or(newest - 300 * DAY).min(newest);
+        let mut rng = Rng::with_seed(mix(config.seed, 0xB025));
+        let bursts = config
+            .bursts
+            .iter()
+            .map(|burst| {
+                let chosen = rng.i64(oldest..=newest);
+                (burst.at.unwrap_or(chosen), burst.records, burst.twins)
+            })
+            .collect();
+        Self {
+            url,
+            world: World {
+                system: config.system,
+                hostile: config.hostile,
+            },
+            log: Mutex::new(Log::new(
+                config.seed,
+                config.records,
+                (oldest, newest),
+                config.twins,
+                bursts,
+            )),
+            quirks: Mutex::new(config.quirks),
+            fortune: Mutex::new(Fortune::new(
+                mix(config.seed, 0xFA17),
+                config.faults.clone(),
+            )),
+            oauth: Mutex::new(OAuth::new(
+                config.oauth.clone(),
+                config.account.missing_scope,
+                config.seed,
+            )),
+            book: Mutex::default(),
+            fixed_now: Mutex::new(config.now),
+            newcomers: Mutex::new(Newcomers {
+                rng: Rng::with_seed(mix(config.seed, 0x0E3)),
+                pages: 0,
+                left: config
+                    .insert_every
+                    .as_ref()
+                    .map_or(0, |arrival| arrival.total),
+            }),
+            config,
+        }
+    }
+
+    /// The site's clock, in epoch milliseconds.
+    pub(crate) fn now(&self) -> i64 {
+        lock(&self.fixed_now)
+            .unwrap_or_else(|| host_now().saturating_add(self.config.clock_skew_ms))
+    }
+
+    pub(crate) fn truth(&self, from: i64, to: i64) -> Truth {
+        Truth::new(lock(&self.log).clone(), self.world, from, to)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = lock(&self.book).stats.clone();
+        let oauth = lock(&self.oauth);
+        stats.refreshes = oauth.refreshes;
+        stats.reuses_in_leeway = oauth.reuses_in_leeway;
+        stats.reuses_after_leeway = oauth.reuses_after_leeway;
+        stats
+    }
+
+    /// Puts records into the log and returns their lines.
+    pub(crate) fn insert(&self, new: &NewRecords) -> Vec<String> {
+        let now = self.now();
+        // The span that a new record's time is drawn from, and the time of the oldest record that it may copy.
+        let (from, to, oldest) = match new.when {
+            When::Now => (now, now, now),
+            When::At(time) => (time, time, i64::MIN),
+            When::Late(by) => {
+                let from = now.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+                (from, now, from)
+            }
+        };
+        let fresh: Vec<_> = {
+            let rng = &mut lock(&self.newcomers).rng;
+            let draw = |_| Entry {
+                time: rng.i64(from..=to),
+                key: rng.u64(..),
+            };
+            (0..new.count).map(draw).collect()
+        };
+        let mut lines = Vec::with_capacity(new.count);
+        {
+            let mut log = lock(&self.log);
+            for mut entry in fresh {
+                let rank = log.rank(entry.time.saturating_add(1));
+                if new.twins
+                    && let Some(before) = rank.checked_sub(1)
+                    && let Some(old) = log.slice(before, 1).pop()
+                    && old.time >= oldest
+                {
+                    entry = old;
+                }
+                log.insert(entry);
+                lines.push(self.world.record(entry).line());
+            }
+        }
+        lock(&self.book).stats.inserted += lines.len() as u64;
+        lines
+    }
+
+    /// Lets the configured records arrive, if it is their turn.
+    pub(crate) fn arrive(&self, after: bool) {
+        let Some(arrival) = self
+            .config
+            .insert_every
+            .as_ref()
+            .filter(|arrival| arrival.after == after)
+        else {
+            return;
+        };
+        let count = {
+            let mut newcomers = lock(&self.newcomers);
+            newcomers.pages += 1;
+            if !newcomers.pages.is_multiple_of(arrival.every.max(1)) {
+                return;
+            }
+            let count = arrival.records.count.min(newcomers.left);
+            newcomers.left -= count;
+            count
+        };
+        self.insert(&NewRecords {
+            count,
+            ..arrival.records.clone()
+        });
+    }
+}
+
+fn host_now() -> i64 {
+    Timestamp::now().as_millisecond()
+}

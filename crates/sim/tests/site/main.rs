@@ -1,0 +1,12 @@
+//! The site seen from outside, through a plain HTTP client.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test and its helpers fail by panicking"
+)]
+
+mod access;
+mod client;
+mod faults;
+mod oauth;
+mod pages;
