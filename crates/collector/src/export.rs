@@ -1,0 +1,129 @@
+//! A part of a site's log, read once, without any state.
+
+use confluence_audit_core::{RawRecord, Runtime, Timestamp};
+
+use crate::connect::Site;
+use crate::pass::{TARGET, WINDOW, retained_from};
+use crate::slice::{self, Slice};
+use crate::walk::{Log, Placed, Step, Walk, by_offset};
+use crate::window::{Plan, Window};
+use crate::{Error, Result};
+
+/// What to export.
+#[derive(Clone, Debug, Default)]
+pub struct Export {
+    /// Only records at or after it.
+    pub since: Option<Timestamp>,
+    /// Only records at or before it.
+    pub until: Option<Timestamp>,
+    /// Only records one of whose values holds it.
+    pub search: Option<String>,
+    /// No more records than this.
+    pub limit: Option<u64>,
+    /// The newest first instead of the oldest.
+    pub newest_first: bool,
+}
+
+/// Reads the part of the log that `export` names and hands each record to `take`, in order; says
+/// how many there were. Memory does not grow with the part, unless the service does not order its
+/// log and the newest are asked for first.
+///
+/// # Errors
+/// [`Service`](crate::ErrorKind::Service), and what `take` fails with.
+pub async fn export(
+    site: &Site,
+    export: &Export,
+    runtime: &dyn Runtime,
+    mut take: impl FnMut(&RawRecord) -> Result<()>,
+) -> Result<u64> {
+    let log = Log {
+        client: site.client.clone(),
+        search: export.search.clone(),
+    };
+    let limit = export.limit.unwrap_or(u64::MAX);
+    let mut count = 0;
+    // `false` when the limit is reached.
+    let mut take_all = |records: &mut dyn Iterator<Item = Placed>| -> Result<bool> {
+        for placed in records {
+            if count == limit {
+                return Ok(false);
+            }
+            take(&placed.record)?;
+            count += 1;
+        }
+        Ok(count < limit)
+    };
+    if export.newest_first {
+        from_newest(&log, &site.name, export, &mut take_all).await?;
+    } else {
+        from_oldest(&log, &site.name, export, runtime, &mut take_all).await?;
+    }
+    Ok(count)
+}
+
+type TakeAll<'a> = dyn FnMut(&mut dyn Iterator<Item = Placed>) -> Result<bool> + 'a;
+
+async fn from_oldest(
+    log: &Log,
+    name: &str,
+    export: &Export,
+    runtime: &dyn Runtime,
+    take_all: &mut TakeAll<'_>,
+) -> Result<()> {
+    let mut now = runtime.now();
+    let from = export.since.unwrap_or(Timestamp::from_millis(0));
+    let mut plan = Plan::new(from, export.until, now, TARGET);
+    if export.since.is_none() {
+        plan = plan.with_silence_until(retained_from(log, name, now).await?);
+    }
+    while let Some(window) = plan.window() {
+        let slice = slice::read(log, window, WINDOW, now).await;
+        match slice.map_err(|error| Error::service(name, error))? {
+            Slice::TooMany(estimate) => plan.cut(estimate),
+            Slice::Whole(whole) => {
+                now = whole.server_time.unwrap_or(now);
+                plan.set_now(now);
+                plan.advance(whole.window, whole.records.len() as u64);
+                if !take_all(&mut whole.records.into_iter())? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn from_newest(
+    log: &Log,
+    name: &str,
+    export: &Export,
+    take_all: &mut TakeAll<'_>,
+) -> Result<()> {
+    let from = export.since.unwrap_or(Timestamp::from_millis(0));
+    let window = Window {
+        from,
+        to: export.until,
+    };
+    let service = |error| Error::service(name, error);
+    let mut walk = Walk::new(log, window);
+    loop {
+        match walk.step().await.map_err(service)? {
+            Step::Records(records) => {
+                if !take_all(&mut records.into_iter())? {
+                    return Ok(());
+                }
+            }
+            Step::End => return Ok(()),
+            Step::Unordered => {
+                // What came until here is whole milliseconds, newer than all the rest.
+                let rest = Window {
+                    from,
+                    to: walk.rest(),
+                };
+                let records = by_offset(log, rest, usize::MAX).await.map_err(service)?;
+                take_all(&mut records.unwrap_or_default().into_iter())?;
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the collector promises: every record of a Confluence site's audit log, once, in every
+//! output, whatever fails in between.
+//!
+//! A record's way leads through the [`spool`], where it is committed together with everything that
+//! remembers it, to each [`output`] at its own pace. [`config`] says which sites and outputs there
+//! are, [`secret`] reads their credentials, and [`Lock`] keeps a second collector away.
+
+mod collect;
+pub mod config;
+mod connect;
+pub mod delivery;
+mod error;
+mod export;
+mod ledger;
+mod local_disk;
+mod lock;
+pub mod output;
+mod pass;
+mod reread;
+pub mod secret;
+mod site_id;
+mod slice;
+pub mod spool;
+mod walk;
+mod when;
+mod window;
+
+pub use collect::{Collecting, collect};
+pub use config::Config;
+pub use connect::{Site, api, authenticator, connect};
+pub use error::{Error, ErrorKind, Result};
+pub use export::{Export, export};
+pub use lock::Lock;
+pub use pass::Found;
+pub use reread::Reread;
+pub use site_id::SiteId;
+pub use when::{ParseWhenError, When, parse_duration};

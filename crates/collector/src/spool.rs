@@ -1,0 +1,155 @@
+//! Where records are ours: each is committed here, together with everything that remembers it,
+//! before any output sees it.
+//!
+//! A pass asks for a [site's state](Spool::site) and the [counts](Spool::counts) of what it may
+//! read again, and ends in one [`commit`](Spool::commit). Delivery takes what is
+//! [`pending`](Spool::pending) for an output, [confirms](Spool::confirm) it, and
+//! [sweeps](Spool::sweep) away what every output has.
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod conformance;
+mod sqlite;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use confluence_audit_core::{Fingerprint, Timestamp};
+
+use crate::output::OutputName;
+use crate::{Result, SiteId};
+
+pub use sqlite::SqliteSpool;
+
+/// How far the reading of a site has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteState {
+    /// Everything up to and including this instant has been read; `None` before the first commit.
+    pub watermark: Option<Timestamp>,
+    /// From this instant on all that was committed is counted: nothing older can be told from what
+    /// is new. `None` before the first commit.
+    pub counted_from: Option<Timestamp>,
+    /// When each step that reads again was last done, by the name of the step (`24h`).
+    pub rereads: Vec<(String, Timestamp)>,
+}
+
+/// How many copies of a record, per millisecond and content, have been committed.
+pub type Counts = BTreeMap<(Timestamp, Fingerprint), u32>;
+
+/// A record that no pass has committed before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// When the site says that it happened.
+    pub time: Timestamp,
+    /// What identifies its content.
+    pub fingerprint: Fingerprint,
+    /// Which of the copies with this time and fingerprint it is: 1 for the first, 2 for its twin.
+    pub ordinal: u32,
+    /// The record as compact JSON, without a newline.
+    pub line: Bytes,
+}
+
+/// What one pass, or one finished slice of it, has found out.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Where what was read begins. A site's counts begin there with its first commit.
+    pub from: Timestamp,
+    /// The new records, in the order in which outputs shall have them.
+    pub records: Vec<NewRecord>,
+    /// Everything up to and including this instant has been read.
+    pub watermark: Timestamp,
+    /// Counts of records older than this are forgotten. It must not be later than the earliest
+    /// instant that will ever be read again, or that is emitted again then.
+    pub forget_before: Timestamp,
+    /// The steps of reading again that this commit completes, and when.
+    pub rereads: Vec<(String, Timestamp)>,
+}
+
+/// How far an output has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputState {
+    /// The last record that it confirmed; 0 before the first.
+    pub seq: i64,
+    /// What it gave with its last confirmation.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// A record that waits for outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spooled {
+    /// Its place in the order of delivery. Never used again, not even after it was swept away.
+    pub seq: i64,
+    /// The site that it is from.
+    pub site: SiteId,
+    /// When the site says that it happened.
+    pub time: Timestamp,
+    /// What identifies its content.
+    pub fingerprint: Fingerprint,
+    /// Which of the copies with this time and fingerprint it is.
+    pub ordinal: u32,
+    /// The record as compact JSON, without a newline.
+    pub line: Bytes,
+}
+
+/// How much is waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Records that some output has not confirmed, or that were not swept away yet.
+    pub records: u64,
+    /// The bytes of their lines.
+    pub bytes: u64,
+}
+
+/// The one transaction between reading and delivering.
+///
+/// Every method is atomic and durable when it returns: after a failure, or when its future is
+/// dropped, all or nothing of it has happened, and asking shows which. The suite in
+/// `spool::conformance` (feature `test-support`) says all of it in tests, and every implementation
+/// passes it.
+///
+/// # Errors
+///
+/// Of every method: [`Io`](crate::ErrorKind::Io) when the store cannot be read or written,
+/// [`State`](crate::ErrorKind::State) when it is damaged, and
+/// [`Internal`](crate::ErrorKind::Internal) when the caller breaks a rule named at the method.
+#[async_trait]
+pub trait Spool: Send + Sync {
+    /// How far the reading of `site` has come; the default for one never committed.
+    async fn site(&self, site: &SiteId) -> Result<SiteState>;
+
+    /// What has been committed of `site` from `from` to `to`, both included, as far as it has not
+    /// been forgotten.
+    async fn counts(&self, site: &SiteId, from: Timestamp, to: Timestamp) -> Result<Counts>;
+
+    /// Commits records, their counts and the watermark in one transaction.
+    ///
+    /// The watermark never moves back: an earlier one leaves it where it is. A record whose ordinal
+    /// is not the next one that the counts allow was compared with something else than this
+    /// spool; nothing of such a commit is kept.
+    async fn commit(&self, site: &SiteId, commit: Commit) -> Result<()>;
+
+    /// The state of `output`, which becomes known if it was not. A new one gets everything that is
+    /// still spooled.
+    async fn register(&self, output: &OutputName) -> Result<OutputState>;
+
+    /// The records that a registered `output` has to deliver next, in order: at most `max_records`,
+    /// and no more than `max_bytes` of lines, but always at least one if there is one.
+    async fn pending(
+        &self,
+        output: &OutputName,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Spooled>>;
+
+    /// Notes that a registered `output` has everything up to and including `seq`, with its
+    /// checkpoint, in one transaction. The same `seq` again renews the checkpoint alone; an earlier
+    /// one, or one not spooled yet, is refused.
+    async fn confirm(&self, output: &OutputName, seq: i64, checkpoint: &[u8]) -> Result<()>;
+
+    /// Deletes what every one of `outputs` has confirmed, and forgets all other outputs. Without
+    /// outputs, or while one of them is not registered, nothing is deleted.
+    async fn sweep(&self, outputs: &[OutputName]) -> Result<()>;
+
+    /// How much is waiting.
+    async fn depth(&self) -> Result<Depth>;
+}
