@@ -1,0 +1,241 @@
+//! What can be said on the command line and in the environment.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use confluence_audit_collector::config::FormatName;
+use confluence_audit_collector::{ParseWhenError, When};
+
+/// Reads the audit log of Confluence Cloud: every record, once, one a line.
+///
+/// A site is named by flags, by the environment, or by a configuration file; flags beat the
+/// environment, which beats the file. Data and summaries go to standard output, all else to
+/// standard error.
+#[derive(Debug, Parser)]
+#[command(
+    name = "confluence-audit",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    #[command(flatten)]
+    pub(crate) logging: LogArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The settings that name a site without a configuration file, and where things are.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SiteArgs {
+    /// The site's cloud id
+    #[arg(
+        long,
+        global = true,
+        value_name = "ID",
+        env = "CONFLUENCE_AUDIT_CLOUD_ID"
+    )]
+    #[arg(hide_env_values = true, conflicts_with = "site_url")]
+    pub(crate) cloud_id: Option<String>,
+    /// The site, such as <https://acme.atlassian.net>; its cloud id is looked up there
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CONFLUENCE_AUDIT_SITE_URL"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) site_url: Option<String>,
+    /// The email address that the API token belongs to
+    #[arg(long, global = true, value_name = "E", env = "CONFLUENCE_AUDIT_EMAIL")]
+    #[arg(hide_env_values = true)]
+    pub(crate) email: Option<String>,
+    /// The file that holds the API token, `-` for standard input. The token itself can be given
+    /// in `CONFLUENCE_AUDIT_API_TOKEN`
+    #[arg(
+        long,
+        global = true,
+        value_name = "F",
+        env = "CONFLUENCE_AUDIT_API_TOKEN_FILE"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) api_token_file: Option<PathBuf>,
+    /// The API, in place of <https://api.atlassian.com>
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CONFLUENCE_AUDIT_API_URL"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) api_url: Option<String>,
+    /// The token endpoint's host, in place of <https://auth.atlassian.com>
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CONFLUENCE_AUDIT_AUTH_URL"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) auth_url: Option<String>,
+    /// The configuration file [default: /etc/confluence-audit/config.toml, then
+    /// `$XDG_CONFIG_HOME/confluence-audit/config.toml`]
+    #[arg(long, global = true, value_name = "F", env = "CONFLUENCE_AUDIT_CONFIG")]
+    #[arg(hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the state is kept [default: `$STATE_DIRECTORY`, then
+    /// `$XDG_STATE_HOME/confluence-audit`]
+    #[arg(
+        long,
+        global = true,
+        value_name = "D",
+        env = "CONFLUENCE_AUDIT_STATE_DIR"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// How much is logged, and how.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Logging (to standard error)")]
+pub(crate) struct LogArgs {
+    /// How log lines are written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Log errors only, and show no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Reads what is new at each configured site and appends it to the outputs
+    Fetch(FetchArgs),
+    /// Writes a part of the log to a file or to standard output; keeps no state
+    Export(ExportArgs),
+    /// Tries settings, credentials, permission and outputs; says what is wrong and what to do
+    Check(CheckArgs),
+    /// Lists the sites that the credentials reach
+    Sites,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct FetchArgs {
+    /// Where the first run begins: RFC 3339, a date, epoch milliseconds, or an age such as `7d`.
+    /// Without it everything that the site retains is read; later runs go on where the last ended
+    #[arg(long, value_name = "T", value_parser = when)]
+    pub(crate) since: Option<When>,
+    /// The file to append to, in place of the configured outputs [default: flattened.json]
+    #[arg(long, value_name = "F")]
+    pub(crate) output: Option<PathBuf>,
+    /// How a record is written
+    #[arg(long, value_name = "X", value_parser = format_name(), default_value = "raw")]
+    #[arg(requires = "output")]
+    pub(crate) format: FormatName,
+    /// The summary's form: a last line for people, or one JSON object
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) summary: SummaryFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SummaryFormat {
+    /// `Flattened N records into PATH`
+    Text,
+    /// One object
+    Json,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Only records at or after T: RFC 3339, a date, epoch milliseconds, or an age such as `7d`
+    #[arg(long, value_name = "T", value_parser = when)]
+    pub(crate) since: Option<When>,
+    /// Only records at or before T
+    #[arg(long, value_name = "T", value_parser = when)]
+    pub(crate) until: Option<When>,
+    /// Only records one of whose values holds S
+    #[arg(long, value_name = "S")]
+    pub(crate) search: Option<String>,
+    /// No more than N records
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// The newest record first instead of the oldest
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+    /// The file to write, replaced at once when it is complete; `-` is standard output
+    #[arg(long, value_name = "F", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// How a record is written
+    #[arg(long, value_name = "X", value_parser = format_name(), default_value = "raw")]
+    pub(crate) format: FormatName,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The output file to try, in place of the configured ones [default: flattened.json]
+    #[arg(long, value_name = "F")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+impl Args {
+    /// Reads them; what `--help`, `--version` and mistakes print has been printed when it fails.
+    pub(crate) fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            // A closed pipe is no failure.
+            let _ = error.print();
+            // clap's own code for a mistake is 2; the interface promises 64.
+            if error.use_stderr() {
+                ExitCode::from(64)
+            } else {
+                ExitCode::SUCCESS
+            }
+        })
+    }
+}
+
+fn when(text: &str) -> Result<When, ParseWhenError> {
+    When::parse(text)
+}
+
+fn format_name() -> impl clap::builder::TypedValueParser<Value = FormatName> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    PossibleValuesParser::new(FormatName::ALL.iter().map(|format| format.as_str()))
+        .try_map(|name| name.parse::<FormatName>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret_itself() {
+        for argument in Args::command().get_arguments() {
+            let name = argument.get_id().as_str();
+            let secret = name.contains("token") || name.contains("secret");
+            assert!(!secret || name.ends_with("_file"), "{name}");
+        }
+    }
+}

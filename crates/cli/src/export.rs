@@ -1,0 +1,172 @@
+//! `export`: a part of the log to a file or to standard output, without any state.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use confluence_audit_collector::config::FormatName;
+use confluence_audit_collector::{Error, ErrorKind, Export, connect, export};
+use confluence_audit_core::{RawRecord, Runtime, SystemRuntime, printable_json};
+use confluence_audit_formats::raw;
+use tempfile::NamedTempFile;
+
+use crate::args::{ExportArgs, SiteArgs};
+use crate::report::Failure;
+use crate::settings::Settings;
+
+pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Failure> {
+    let settings = Settings::read(site_args)?;
+    let site = settings.only_site()?;
+    let runtime = SystemRuntime;
+    let now = runtime.now();
+    let what = Export {
+        since: args.since.map(|when| when.at(now)),
+        until: args.until.map(|when| when.at(now)),
+        search: args.search,
+        limit: args.limit,
+        newest_first: args.newest_first,
+    };
+    let mut sink = Sink::open(&args.output, args.format)?;
+    let site = connect(&settings.http, site, settings.credentials_dir.as_deref()).await?;
+    let mut broken = None;
+    let done = export(&site, &what, &runtime, |record| {
+        sink.write(record).map_err(|error| {
+            let failed = Error::new(ErrorKind::Io, "writing the export failed", "");
+            broken = Some(error);
+            failed
+        })
+    })
+    .await;
+    if let Some(error) = broken {
+        return Err(sink.failed(error));
+    }
+    let count = done?;
+    let place = sink.finish()?;
+    if let Some(path) = place {
+        println_to_stdout(&format!("Exported {count} records to {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn println_to_stdout(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
+}
+
+/// Where the lines go.
+enum Sink {
+    Stdout {
+        out: BufWriter<io::Stdout>,
+        terminal: bool,
+        format: FormatName,
+    },
+    /// A file beside its place, which it takes when it is complete.
+    File {
+        out: BufWriter<NamedTempFile>,
+        path: PathBuf,
+        format: FormatName,
+    },
+}
+
+impl Sink {
+    fn open(path: &Path, format: FormatName) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            let out = BufWriter::new(io::stdout());
+            return Ok(Self::Stdout {
+                out,
+                terminal: io::stdout().is_terminal(),
+                format,
+            });
+        }
+        let dir = directory(path);
+        let file = tempfile::Builder::new()
+            .prefix(".export-")
+            .permissions(std::fs::Permissions::from_mode(0o640))
+            .tempfile_in(dir)
+            .map_err(|error| {
+                let message = format!("no file can be created in {}", dir.display());
+                let remedy =
+                    "Create the directory, writable for this user, or choose another place.";
+                Error::new(ErrorKind::OutputCreate, message, remedy).with_source(error)
+            })?;
+        let out = BufWriter::with_capacity(1 << 18, file);
+        Ok(Self::File {
+            out,
+            path: path.to_owned(),
+            format,
+        })
+    }
+
+    fn write(&mut self, record: &RawRecord) -> io::Result<()> {
+        match self {
+            Self::File { out, format, .. } => {
+                out.write_all(&line(record, *format))?;
+                out.write_all(b"\n")
+            }
+            Self::Stdout {
+                out,
+                terminal,
+                format,
+            } => {
+                let line = line(record, *format);
+                let text = String::from_utf8_lossy(&line);
+                // What a record says must not steer the terminal of whoever looks at it.
+                let text = if *terminal {
+                    printable_json(&text)
+                } else {
+                    Cow::Borrowed(&*text)
+                };
+                writeln!(out, "{text}")
+            }
+        }
+    }
+
+    /// Makes what was written last: the path of the file, if it is one.
+    fn finish(self) -> Result<Option<PathBuf>, Failure> {
+        match self {
+            Self::Stdout { mut out, .. } => out.flush().map(|()| None).map_err(Failure::stdout),
+            Self::File { out, path, .. } => {
+                put(out, &path).map_err(|error| file_failed(&path, error))?;
+                Ok(Some(path))
+            }
+        }
+    }
+
+    fn failed(self, error: io::Error) -> Failure {
+        match self {
+            Self::Stdout { .. } => Failure::stdout(error),
+            Self::File { path, .. } => file_failed(&path, error),
+        }
+    }
+}
+
+fn put(out: BufWriter<NamedTempFile>, path: &Path) -> io::Result<()> {
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(directory(path))?.sync_all()
+}
+
+fn file_failed(path: &Path, error: io::Error) -> Failure {
+    let message = format!(
+        "writing {} failed; what was there before is untouched",
+        path.display()
+    );
+    let remedy = "See to the disk: free space, health, permissions.";
+    Error::new(ErrorKind::Io, message, remedy)
+        .with_source(error)
+        .into()
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn line(record: &RawRecord, format: FormatName) -> impl std::ops::Deref<Target = [u8]> {
+    match format {
+        FormatName::Raw => raw::line(record),
+        _ => record.line().clone(),
+    }
+}

@@ -1,0 +1,40 @@
+//! `confluence-audit`: the audit log of a Confluence Cloud site, every record once, into a file.
+
+mod args;
+mod check;
+mod export;
+mod fetch;
+mod logging;
+mod progress;
+mod report;
+mod settings;
+mod sites;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = match Args::read() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    logging::start(&args.logging);
+    let format = args.logging.log_format;
+    report::outcome(run(args), format)
+}
+
+fn run(args: Args) -> Result<(), report::Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(report::Failure::internal)?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.log_format).await,
+            Command::Export(export) => export::run(&args.site, export).await,
+            Command::Check(check) => check::run(&args.site, check).await,
+            Command::Sites => sites::run(&args.site).await,
+        }
+    })
+}

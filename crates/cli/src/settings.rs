@@ -1,0 +1,280 @@
+//! The settings of a run: flags over environment over file.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use confluence_audit_collector::config::{Address, AuthConfig, OutputConfig, Secret, SiteConfig};
+use confluence_audit_collector::{Config, Error, ErrorKind, Result, secret};
+use confluence_audit_core::{CloudId, Http, Origin};
+
+use crate::args::SiteArgs;
+
+/// What a run works with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// Where the configuration came from, when there is a file.
+    pub(crate) config_file: Option<PathBuf>,
+    /// Where systemd puts credentials.
+    pub(crate) credentials_dir: Option<PathBuf>,
+    pub(crate) http: Http,
+}
+
+impl Settings {
+    /// Reads the file and lays environment and flags over it.
+    pub(crate) fn read(args: &SiteArgs) -> Result<Self> {
+        let config_file = args.config.clone().or_else(default_config_file);
+        let mut config = match &config_file {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        config.state_dir = Some(match args.state_dir.clone().or(config.state_dir.take()) {
+            Some(dir) => dir,
+            None => default_state_dir()?,
+        });
+        config.sites = sites(args, config.sites)?;
+        let http = Http::builder()
+            .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let credentials_dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Ok(Self {
+            config,
+            config_file,
+            credentials_dir,
+            http,
+        })
+    }
+
+    /// The state directory.
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.config.state_dir.as_deref().unwrap_or(Path::new("."))
+    }
+
+    /// The one site, for what is done with one at a time.
+    pub(crate) fn only_site(&self) -> Result<&SiteConfig> {
+        match self.config.sites.as_slice() {
+            [site] => Ok(site),
+            sites => {
+                let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+                Err(Error::new(
+                    ErrorKind::Config,
+                    format!(
+                        "{} sites are configured ({})",
+                        sites.len(),
+                        names.join(", ")
+                    ),
+                    "Name one with --site-url or --cloud-id.",
+                ))
+            }
+        }
+    }
+
+    /// The outputs: the given file, else the configured ones, else the file that the script wrote.
+    pub(crate) fn outputs(&self, given: Option<OutputConfig>) -> Result<Vec<OutputConfig>> {
+        if let Some(given) = given {
+            return Ok(vec![given]);
+        }
+        if !self.config.outputs.is_empty() {
+            return Ok(self.config.outputs.clone());
+        }
+        output(Path::new("flattened.json")).map(|output| vec![output])
+    }
+}
+
+/// An output as a path gives it.
+pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
+    let text = path.to_str().ok_or_else(|| {
+        let message = format!("the output's path {} is not UTF-8", path.display());
+        Error::new(
+            ErrorKind::OutputCreate,
+            message,
+            "Choose another name for the file.",
+        )
+    })?;
+    Ok(OutputConfig {
+        path: text.to_owned(),
+        format: confluence_audit_collector::config::FormatName::Raw,
+    })
+}
+
+fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>> {
+    let api_url = args
+        .api_url
+        .as_deref()
+        .map(|url| origin("--api-url", url))
+        .transpose()?;
+    let auth_url = args
+        .auth_url
+        .as_deref()
+        .map(|url| origin("--auth-url", url))
+        .transpose()?;
+    let auth = given_auth(args)?;
+    let mut sites = match named(args)? {
+        None => configured,
+        Some(address) => {
+            let known = configured.into_iter().find(|site| site.address == address);
+            let site = match (known, &auth) {
+                (Some(site), _) => site,
+                (None, Some(auth)) => SiteConfig {
+                    name: name(&address),
+                    address,
+                    api_url: None,
+                    auth_url: None,
+                    auth: auth.clone(),
+                },
+                (None, None) => return Err(no_credentials(&name(&address))),
+            };
+            vec![site]
+        }
+    };
+    if sites.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "no site is configured",
+            "Give --site-url https://YOUR-SITE.atlassian.net, --email and --api-token-file, or \
+             write a configuration file.",
+        ));
+    }
+    if let Some(auth) = auth {
+        let [site] = sites.as_mut_slice() else {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "credentials were given, and {} sites are configured",
+                    sites.len()
+                ),
+                "Name the site that they are for with --site-url or --cloud-id.",
+            ));
+        };
+        site.auth = auth;
+    }
+    for site in &mut sites {
+        site.api_url = api_url.clone().or(site.api_url.take());
+        site.auth_url = auth_url.clone().or(site.auth_url.take());
+    }
+    Ok(sites)
+}
+
+fn named(args: &SiteArgs) -> Result<Option<Address>> {
+    if let Some(id) = &args.cloud_id {
+        let id = CloudId::new(id).map_err(|error| {
+            Error::new(
+                ErrorKind::Config,
+                format!("--cloud-id: {error}"),
+                error.remedy(),
+            )
+        })?;
+        return Ok(Some(Address::CloudId(id)));
+    }
+    let url = args
+        .site_url
+        .as_deref()
+        .map(|url| origin("--site-url", url));
+    Ok(url.transpose()?.map(Address::Url))
+}
+
+/// What a site is called that has no name of its own.
+fn name(address: &Address) -> String {
+    match address {
+        Address::CloudId(id) => id.to_string(),
+        Address::Url(url) => {
+            let host = url.host();
+            host.strip_suffix(".atlassian.net")
+                .unwrap_or(host)
+                .to_owned()
+        }
+    }
+}
+
+fn given_auth(args: &SiteArgs) -> Result<Option<AuthConfig>> {
+    let token = match (&args.api_token_file, variable("CONFLUENCE_AUDIT_API_TOKEN")) {
+        (Some(file), _) => Some(Secret::File(file.clone())),
+        (None, Some(value)) => {
+            tracing::info!(
+                "the API token is taken from the environment, which other processes of this user \
+                 can read: a file is safer"
+            );
+            let value = value.into_string().unwrap_or_default();
+            Some(Secret::Given(secret::from_value(
+                value,
+                "CONFLUENCE_AUDIT_API_TOKEN",
+            )?))
+        }
+        (None, None) => None,
+    };
+    match (args.email.clone(), token) {
+        (Some(email), Some(token)) => Ok(Some(AuthConfig::ApiToken { email, token })),
+        (None, None) => Ok(None),
+        (email, _) => Err(Error::new(
+            ErrorKind::Config,
+            if email.is_some() {
+                "--email is given without a token"
+            } else {
+                "an API token is given without --email"
+            },
+            "An API token works with the email address of its account: give --email and \
+             --api-token-file.",
+        )),
+    }
+}
+
+fn no_credentials(site: &str) -> Error {
+    Error::new(
+        ErrorKind::Config,
+        format!("site {site}: there are no credentials"),
+        "Give --email and --api-token-file (a scoped API token is made at \
+         https://id.atlassian.com/manage-profile/security/api-tokens).",
+    )
+}
+
+fn origin(flag: &str, url: &str) -> Result<Origin> {
+    Origin::parse(url).map_err(|error| {
+        Error::new(
+            ErrorKind::Config,
+            format!("{flag}: {error}"),
+            "Write it as https://acme.atlassian.net; http is for loopback addresses alone, since \
+             credentials go there.",
+        )
+    })
+}
+
+/// A variable of the environment; one that is empty is as good as none.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn default_config_file() -> Option<PathBuf> {
+    let user = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
+    let places = [Some(PathBuf::from("/etc")), user];
+    let files = places
+        .into_iter()
+        .flatten()
+        .map(|dir| dir.join("confluence-audit/config.toml"));
+    files.into_iter().find(|file| file.exists())
+}
+
+fn default_state_dir() -> Result<PathBuf> {
+    // systemd may give several, of which the first is the first named in the unit.
+    if let Some(dirs) = variable("STATE_DIRECTORY")
+        && let Some(first) = env::split_paths(&dirs).next()
+    {
+        return Ok(first);
+    }
+    let base = variable("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    base.map(|base| base.join("confluence-audit"))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                "there is no place for the state: neither STATE_DIRECTORY nor HOME is set",
+                "Give --state-dir.",
+            )
+        })
+}
