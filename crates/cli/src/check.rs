@@ -6,7 +6,7 @@ use std::time::Duration;
 use confluence_audit_collector::config::SiteConfig;
 use confluence_audit_collector::output::{FileOutput, OutputName};
 use confluence_audit_collector::{Error, Lock, Result, Site, connect};
-use confluence_audit_core::{AuditQuery, Runtime, SystemRuntime, printable};
+use confluence_audit_core::{AuditQuery, RawRecord, Runtime, SystemRuntime, printable};
 
 use crate::args::{CheckArgs, SiteArgs};
 use crate::report::{self, Failure};
@@ -93,7 +93,7 @@ async fn log_is_readable(findings: &mut Findings, site: &Site) -> bool {
             return false;
         }
     };
-    let newest = page.records.first().and_then(|record| record.time());
+    let newest = page.records.first().and_then(RawRecord::time);
     let newest = newest.map_or("it is empty".to_owned(), |at| format!("newest record {at}"));
     findings.good(name, &format!("the audit log can be read; {newest}"));
     let now = SystemRuntime.now();

@@ -50,10 +50,7 @@ pub(crate) async fn run(
         .holding(outputs.unreachable);
 
     let runtime = SystemRuntime;
-    let start = args
-        .since
-        .map(Start::At)
-        .unwrap_or(settings.config.collect.start);
+    let start = args.since.map_or(settings.config.collect.start, Start::At);
     let collecting = Collecting {
         start: match start {
             Start::Retained => None,

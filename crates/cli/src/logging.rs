@@ -6,7 +6,7 @@ use crate::args::{LogArgs, LogFormat};
 
 /// Starts logging: warnings, and with `-v` what each pass does, for our own crates; with `-vv`
 /// the libraries' too. `RUST_LOG` beats the flags.
-pub(crate) fn start(args: &LogArgs) {
+pub(crate) fn start(args: LogArgs) {
     let level = match args {
         LogArgs { quiet: true, .. } => "off",
         LogArgs { verbose: 0, .. } => "warn",

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    logging::start(&args.logging);
+    logging::start(args.logging);
     let format = args.logging.log_format;
     report::outcome(run(args), format)
 }

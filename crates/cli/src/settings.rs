@@ -39,6 +39,7 @@ impl Settings {
         config.sites = sites(args, config.sites)?;
         let http = Http::builder()
             .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
+            .retry(config.collect.retry)
             .build();
         let credentials_dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         Ok(Self {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use confluence_audit_core::{CloudId, Origin};
+use confluence_audit_core::{CloudId, Origin, RetryPolicy};
 use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -37,6 +37,8 @@ pub struct Collect {
     pub interval: Duration,
     /// Where the first pass begins.
     pub start: Start,
+    /// How failed requests are made again.
+    pub retry: RetryPolicy,
 }
 
 impl Default for Collect {
@@ -45,6 +47,7 @@ impl Default for Collect {
         Self {
             interval: Duration::from_mins(10),
             start: Start::Retained,
+            retry: RetryPolicy::default(),
         }
     }
 }
@@ -287,6 +290,15 @@ fn read_collect(mut section: Section<'_>) -> Result<Collect> {
             )
         })?;
         collect.start = Start::At(when);
+    }
+    for (key, place) in [
+        ("retry_base", &mut collect.retry.base),
+        ("retry_budget", &mut collect.retry.budget),
+    ] {
+        if let Some(wait) = section.text(key)? {
+            *place = parse_duration(wait.value)
+                .map_err(|error| wait.mistake(&error.to_string(), "Write it as \"2s\"."))?;
+        }
     }
     section.finish()?;
     Ok(collect)

@@ -99,6 +99,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseWhenError> {
 }
 
 fn duration(text: &str) -> Option<Duration> {
+    if let Some(millis) = text.strip_suffix("ms") {
+        return whole(millis).map(Duration::from_millis);
+    }
     let unit = text.bytes().last()?;
     let seconds = match unit {
         b's' => 1,
@@ -108,12 +111,16 @@ fn duration(text: &str) -> Option<Duration> {
         b'w' => 604_800,
         _ => return None,
     };
-    let number = &text[..text.len() - 1];
-    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = number.parse().ok()?;
+    let number = whole(&text[..text.len() - 1])?;
     Some(Duration::from_secs(number.checked_mul(seconds)?))
+}
+
+/// A number of digits alone: Rust would take a sign too.
+fn whole(number: &str) -> Option<u64> {
+    number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| number.parse().ok())?
 }
 
 /// A text that is no time, or no duration. It says which forms there are.

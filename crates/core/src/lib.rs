@@ -64,7 +64,7 @@ pub use fingerprint::Fingerprint;
 pub use origin::Origin;
 pub use page::Page;
 pub use pager::{Pager, Position};
-pub use printable::printable;
+pub use printable::{printable, printable_json};
 pub use query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};
 pub use record::{AffectedObject, AuditRecord, Author, ChangedValue, RawRecord};
 pub use retry::RetryPolicy;

@@ -28,17 +28,17 @@ impl Origin {
     /// [`ErrorKind::Config`] when it is no URL, holds a user, a path, a query or a fragment, or is
     /// neither `https` nor `http` to a loopback address.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let fail = |why: &str| {
-            let text = crate::printable(text, 200);
-            Error::new(ErrorKind::Config, format!("the address '{text}' {why}"))
-        };
         let text = text.trim();
-        let url = Url::parse(text).map_err(|e| fail("is not a URL").with_source(e))?;
-        // Before anything prints the address: a password must not reach a message.
+        // Nothing but the host is ever quoted: what else stands there may be a secret.
+        let fail = |what: String| Error::new(ErrorKind::Config, what);
+        let url = Url::parse(text).map_err(|e| {
+            fail("the address is not a URL such as https://api.atlassian.com".into()).with_source(e)
+        })?;
+        let host = url.host_str().unwrap_or_default();
+        let fail = |why: &str| fail(format!("the address of {host} {why}"));
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "an address holds a user name or a password: give credentials by their own settings",
+            return Err(fail(
+                "holds a user name or a password: credentials have their own settings",
             ));
         }
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
@@ -129,8 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_an_address_reaches_no_message() {
-        let error = Origin::parse("https://me:canary-secret@x.example/wiki").unwrap_err();
-        assert!(!format!("{error:?} {error}").contains("canary"));
+    fn no_secret_in_an_address_reaches_a_message() {
+        for address in [
+            "https://me:canary@x.example/",
+            "https://x.example/?t=canary",
+            "canary",
+        ] {
+            let error = Origin::parse(address).unwrap_err();
+            assert!(!format!("{error:?} {error}").contains("canary"));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Text from a stranger made safe to look at.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// `text` with everything escaped that could break a line, steer a terminal or reorder what is
@@ -27,6 +28,30 @@ pub fn printable(text: &str, most: usize) -> String {
         }
     }
     out
+}
+
+/// The JSON text `json` with the same characters escaped as JSON escapes them: it means what it
+/// meant, and is safe to look at.
+///
+/// ```
+/// use confluence_audit_core::printable_json;
+///
+/// assert_eq!(printable_json("\"a\u{9b}b\""), r#""a\u009bb""#);
+/// ```
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for char in json.chars() {
+        if is_unsafe(char) {
+            // All of them are in the basic plane.
+            let _ = write!(out, "\\u{:04x}", u32::from(char));
+        } else {
+            out.push(char);
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn is_unsafe(char: char) -> bool {

@@ -1,0 +1,101 @@
+//! What the project's people run, as `cargo xtask COMMAND`: the demonstration, the gate, the
+//! recorder of fixtures and the generator of reference pages. Nothing here is shipped.
+
+mod ci;
+mod demo;
+mod fixture;
+mod pseudonym;
+mod record;
+mod reference;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// What a task answers with: these programs report to a person, who needs the sentence and not
+/// the type.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What the project's people run")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Collect from a simulated site into ./flattened.json
+    Demo,
+    /// Run the gate: every check that a change has to pass
+    Ci(ci::Args),
+    /// Record a site's responses as fixtures, with names, addresses and ids replaced
+    Record(Box<record::Args>),
+    /// Write docs/cli.md from the program's own help
+    Reference(reference::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Demo => demo::run(),
+        Task::Ci(args) => ci::run(&args),
+        Task::Record(args) => record::run(&args),
+        Task::Reference(args) => reference::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root, so that a task does the same from whatever folder it is started in.
+pub(crate) fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// A `cargo` command at the root of the repository.
+///
+/// This program is itself started by cargo, which describes this package to it in the
+/// environment. Handed on, that description would make the build scripts of some dependencies
+/// run again at each change between an inner and an outer build.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let described = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_")
+                || name.starts_with("CARGO_MANIFEST_")
+                || name == "CARGO_PRIMARY_PACKAGE"
+        });
+        if described {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn root_holds_the_workspace() {
+        assert!(root().join("Cargo.lock").is_file());
+    }
+}
