@@ -1,10 +1,11 @@
 //! What can be said on the command line and in the environment.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use confluence_audit_collector::config::FormatName;
+use confluence_audit_collector::config::{FormatName, MOST_JOBS};
 use confluence_audit_collector::{ParseWhenError, When};
 
 /// Reads the audit log of Confluence Cloud: every record, once, one a line.
@@ -148,6 +149,9 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "X", value_parser = format_name(), default_value = "raw")]
     #[arg(requires = "output")]
     pub(crate) format: FormatName,
+    /// How many parts of the log are read at the same time [default: 1, or as configured]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// The summary's form: a last line for people, or one JSON object
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(crate) summary: SummaryFormat,
@@ -178,6 +182,9 @@ pub(crate) struct ExportArgs {
     /// The newest record first instead of the oldest
     #[arg(long)]
     pub(crate) newest_first: bool,
+    /// How many parts of the log are read at the same time [default: 1, or as configured]
+    #[arg(long, value_name = "N", value_parser = jobs, conflicts_with = "newest_first")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// The file to write, replaced at once when it is complete; `-` is standard output
     #[arg(long, value_name = "F", default_value = "-")]
     pub(crate) output: PathBuf,
@@ -211,6 +218,15 @@ impl Args {
 
 fn when(text: &str) -> Result<When, ParseWhenError> {
     When::parse(text)
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text
+        .parse()
+        .ok()
+        .filter(|jobs| (1..=MOST_JOBS).contains(jobs));
+    jobs.and_then(|jobs| NonZeroUsize::new(jobs.into()))
+        .ok_or_else(|| format!("it is not a number from 1 to {MOST_JOBS}"))
 }
 
 fn format_name() -> impl clap::builder::TypedValueParser<Value = FormatName> {

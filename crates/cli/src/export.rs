@@ -26,6 +26,7 @@ pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Fa
         search: args.search,
         limit: args.limit,
         newest_first: args.newest_first,
+        jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
     };
     let mut sink = Sink::open(&args.output, args.format)?;
     let site = connect(&settings.http, site, settings.credentials_dir.as_deref()).await?;

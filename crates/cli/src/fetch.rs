@@ -56,7 +56,8 @@ pub(crate) async fn run(
             Start::Retained => None,
             Start::At(when) => Some(when.at(runtime.now())),
         },
-        ..Collecting::default()
+        schedule: settings.config.collect.reread.clone(),
+        jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
     };
     let mut summary = Summary::default();
     for site in &sites {

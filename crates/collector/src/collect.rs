@@ -1,5 +1,7 @@
 //! Collecting: a pass over a site, delivered as it goes.
 
+use std::num::NonZeroUsize;
+
 use confluence_audit_core::{Runtime, Timestamp};
 
 use crate::Result;
@@ -17,6 +19,8 @@ pub struct Collecting {
     pub start: Option<Timestamp>,
     /// What is read again, and how often.
     pub schedule: Vec<Reread>,
+    /// How many windows are read at the same time.
+    pub jobs: NonZeroUsize,
 }
 
 impl Default for Collecting {
@@ -24,6 +28,7 @@ impl Default for Collecting {
         Self {
             start: None,
             schedule: Reread::default_schedule(),
+            jobs: NonZeroUsize::MIN,
         }
     }
 }

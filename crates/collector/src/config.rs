@@ -5,6 +5,7 @@
 //! reported with its line, because the person who made it has the file open.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::{Error, ErrorKind, Result, When, parse_duration};
+use crate::{Error, ErrorKind, Reread, Result, When, parse_duration};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +32,16 @@ pub struct Config {
 }
 
 /// How sites are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collect {
     /// The time between two passes over a site.
     pub interval: Duration,
     /// Where the first pass begins.
     pub start: Start,
+    /// How many windows of the log are read at the same time.
+    pub jobs: NonZeroUsize,
+    /// What is read again, and how often.
+    pub reread: Vec<Reread>,
     /// How failed requests are made again.
     pub retry: RetryPolicy,
 }
@@ -47,6 +52,8 @@ impl Default for Collect {
         Self {
             interval: Duration::from_mins(10),
             start: Start::Retained,
+            jobs: NonZeroUsize::MIN,
+            reread: Reread::default_schedule(),
             retry: RetryPolicy::default(),
         }
     }
@@ -140,6 +147,9 @@ impl OutputConfig {
 }
 
 const SITE: &str = "{site}";
+
+/// More at a time would only run into the service's rate limit.
+pub const MOST_JOBS: u8 = 16;
 
 /// The name of a format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -291,6 +301,25 @@ fn read_collect(mut section: Section<'_>) -> Result<Collect> {
         })?;
         collect.start = Start::At(when);
     }
+    if let Some((jobs, at)) = section.number("jobs")? {
+        let few = u8::try_from(jobs).ok().filter(|jobs| *jobs <= MOST_JOBS);
+        collect.jobs = few
+            .and_then(|jobs| NonZeroUsize::new(jobs.into()))
+            .ok_or_else(|| {
+                section.source.mistake(
+                    at,
+                    &format!("`jobs` is {jobs}"),
+                    &format!("Write a number from 1 to {MOST_JOBS}."),
+                )
+            })?;
+    }
+    if section.has("reread") {
+        collect.reread = section
+            .tables("reread")?
+            .into_iter()
+            .map(read_reread)
+            .collect::<Result<_>>()?;
+    }
     for (key, place) in [
         ("retry_base", &mut collect.retry.base),
         ("retry_budget", &mut collect.retry.budget),
@@ -302,6 +331,25 @@ fn read_collect(mut section: Section<'_>) -> Result<Collect> {
     }
     section.finish()?;
     Ok(collect)
+}
+
+fn read_reread(mut section: Section<'_>) -> Result<Reread> {
+    let mut duration = |key, needed| -> Result<Option<Duration>> {
+        let text = if needed {
+            Some(section.required(key, "how far back, such as \"24h\"")?)
+        } else {
+            section.text(key)?
+        };
+        text.map(|text| {
+            parse_duration(text.value)
+                .map_err(|error| text.mistake(&error.to_string(), "Write it as \"24h\"."))
+        })
+        .transpose()
+    };
+    let span = duration("span", true)?.unwrap_or_default();
+    let every = duration("every", false)?.unwrap_or_default();
+    section.finish()?;
+    Ok(Reread::new(span, every))
 }
 
 fn read_sites(sections: Vec<Section<'_>>) -> Result<Vec<SiteConfig>> {
@@ -516,6 +564,28 @@ impl<'a> Section<'a> {
                 &format!("Put it into quotes: {key} = \"…\"."),
             )),
         }
+    }
+
+    /// A number and where it stands.
+    fn number(&mut self, key: &'static str) -> Result<Option<(i64, usize)>> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let at = value.span().start;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+        let number = number.ok_or_else(|| {
+            let message = format!("`{key}` is not a whole number");
+            self.source
+                .mistake(at, &message, &format!("Write it as {key} = 4."))
+        })?;
+        Ok(Some((number, at)))
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
     }
 
     fn required(&mut self, key: &'static str, what: &str) -> Result<Text<'a>> {

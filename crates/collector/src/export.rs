@@ -1,16 +1,18 @@
 //! A part of a site's log, read once, without any state.
 
+use std::num::NonZeroUsize;
+
 use confluence_audit_core::{RawRecord, Runtime, Timestamp};
 
 use crate::connect::Site;
-use crate::pass::{TARGET, WINDOW, retained_from};
-use crate::slice::{self, Slice};
+use crate::pass::retained_from;
+use crate::reader::Reader;
 use crate::walk::{Log, Placed, Step, Walk, by_offset};
-use crate::window::{Plan, Window};
+use crate::window::Window;
 use crate::{Error, Result};
 
 /// What to export.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Export {
     /// Only records at or after it.
     pub since: Option<Timestamp>,
@@ -22,6 +24,8 @@ pub struct Export {
     pub limit: Option<u64>,
     /// The newest first instead of the oldest.
     pub newest_first: bool,
+    /// How many windows are read at the same time; the newest first are read one by one.
+    pub jobs: NonZeroUsize,
 }
 
 /// Reads the part of the log that `export` names and hands each record to `take`, in order; says
@@ -56,7 +60,7 @@ pub async fn export(
     if export.newest_first {
         from_newest(&log, &site.name, export, &mut take_all).await?;
     } else {
-        from_oldest(&log, &site.name, export, runtime, &mut take_all).await?;
+        from_oldest(log, &site.name, export, runtime, &mut take_all).await?;
     }
     Ok(count)
 }
@@ -64,30 +68,30 @@ pub async fn export(
 type TakeAll<'a> = dyn FnMut(&mut dyn Iterator<Item = Placed>) -> Result<bool> + 'a;
 
 async fn from_oldest(
-    log: &Log,
+    log: Log,
     name: &str,
     export: &Export,
     runtime: &dyn Runtime,
     take_all: &mut TakeAll<'_>,
 ) -> Result<()> {
-    let mut now = runtime.now();
+    let now = runtime.now();
+    let silent = match export.since {
+        Some(_) => None,
+        None => Some(retained_from(&log, name, now).await?),
+    };
     let from = export.since.unwrap_or(Timestamp::from_millis(0));
-    let mut plan = Plan::new(from, export.until, now, TARGET);
-    if export.since.is_none() {
-        plan = plan.with_silence_until(retained_from(log, name, now).await?);
-    }
-    while let Some(window) = plan.window() {
-        let slice = slice::read(log, window, WINDOW, now).await;
-        match slice.map_err(|error| Error::service(name, error))? {
-            Slice::TooMany(estimate) => plan.cut(estimate),
-            Slice::Whole(whole) => {
-                now = whole.server_time.unwrap_or(now);
-                plan.set_now(now);
-                plan.advance(whole.window, whole.records.len() as u64);
-                if !take_all(&mut whole.records.into_iter())? {
-                    return Ok(());
-                }
-            }
+    let span = Window {
+        from,
+        to: export.until,
+    };
+    let mut reader = Reader::new(log, span, now, silent, export.jobs);
+    while let Some(whole) = reader
+        .next()
+        .await
+        .map_err(|error| Error::service(name, error))?
+    {
+        if !take_all(&mut whole.records.into_iter())? {
+            return Ok(());
         }
     }
     Ok(())
@@ -108,13 +112,13 @@ async fn from_newest(
     let mut walk = Walk::new(log, window);
     loop {
         match walk.step().await.map_err(service)? {
-            Step::Records(records) => {
+            Step::Records(records) | Step::Dense(records) => {
                 if !take_all(&mut records.into_iter())? {
                     return Ok(());
                 }
             }
             Step::End => return Ok(()),
-            Step::Unordered => {
+            Step::Unordered | Step::Unclear => {
                 // What came until here is whole milliseconds, newer than all the rest.
                 let rest = Window {
                     from,

@@ -16,6 +16,7 @@ mod local_disk;
 mod lock;
 pub mod output;
 mod pass;
+mod reader;
 mod reread;
 pub mod secret;
 mod site_id;

@@ -10,18 +10,13 @@ use confluence_audit_core::{Runtime, Timestamp};
 use crate::collect::Collecting;
 use crate::connect::Site;
 use crate::ledger::difference;
+use crate::reader::Reader;
 use crate::reread::{self, Reread};
-use crate::slice::{self, Slice, Whole};
+use crate::slice::Whole;
 use crate::spool::{Commit, Spool};
 use crate::walk::Log;
-use crate::window::{Plan, Window};
+use crate::window::Window;
 use crate::{Error, Result, SiteId};
-
-/// How many records a window may hold: what is in memory at a time, and what a crash costs.
-pub(crate) const WINDOW: usize = 10_000;
-
-/// How many records a window is planned for.
-pub(crate) const TARGET: u64 = WINDOW as u64 / 2;
 
 /// Counts are kept for this long beyond the longest step back.
 const MARGIN: Duration = Duration::from_hours(1);
@@ -45,18 +40,16 @@ pub struct Found {
 
 /// A pass over one site.
 pub(crate) struct Pass<'a> {
-    log: Log,
+    reader: Reader,
     site: SiteId,
     /// What the messages call the site.
     name: &'a str,
     spool: &'a dyn Spool,
     schedule: &'a [Reread],
-    plan: Plan,
     /// The watermark before the pass.
     since: Option<Timestamp>,
     /// The steps that the end of this pass completes.
     completes: Vec<(String, Timestamp)>,
-    now: Timestamp,
     found: Found,
 }
 
@@ -75,29 +68,27 @@ impl<'a> Pass<'a> {
         let now = runtime.now();
         let due = reread::due(schedule, &state.rereads, now);
         let completes = due.iter().map(|step| (step.name.clone(), now)).collect();
-        let plan = if let Some(watermark) = state.watermark {
+        let (from, silent) = if let Some(watermark) = state.watermark {
             if collecting.start.is_some() {
                 tracing::debug!("{name} was read before: it goes on where that ended");
             }
             let span = due.iter().map(|step| step.span).max().unwrap_or_default();
             // What was never counted cannot be compared, so nothing older is read.
             let floor = state.counted_from.unwrap_or(watermark);
-            Plan::new(watermark.saturating_sub(span).max(floor), None, now, TARGET)
+            (watermark.saturating_sub(span).max(floor), None)
         } else {
             let start = collecting.start.unwrap_or(Timestamp::from_millis(0));
-            let retained = retained_from(&log, name, now).await?;
-            Plan::new(start, None, now, TARGET).with_silence_until(retained)
+            (start, Some(retained_from(&log, name, now).await?))
         };
+        let span = Window { from, to: None };
         Ok(Self {
-            log,
+            reader: Reader::new(log, span, now, silent, collecting.jobs),
             site: site.id.clone(),
             name,
             spool,
             schedule,
-            plan,
             since: state.watermark,
             completes,
-            now,
             found: Found {
                 watermark: state.watermark,
                 ..Found::default()
@@ -112,31 +103,10 @@ impl<'a> Pass<'a> {
 
     /// Reads and commits the next window; `false` when there is none left.
     pub(crate) async fn step(&mut self) -> Result<bool> {
-        let whole = loop {
-            let Some(window) = self.plan.window() else {
-                return Ok(false);
-            };
-            match slice::read(&self.log, window, WINDOW, self.now).await {
-                Ok(Slice::Whole(whole)) => break whole,
-                Ok(Slice::TooMany(estimate)) => {
-                    tracing::debug!(site = self.name, estimate, "{window} is cut");
-                    self.plan.cut(estimate);
-                }
-                Err(error) => return Err(Error::service(self.name, error)),
-            }
+        let next = self.reader.next().await;
+        let Some(whole) = next.map_err(|error| Error::service(self.name, error))? else {
+            return Ok(false);
         };
-        if let Some(now) = whole.server_time {
-            // The service's clock is the one that counts; ours was a first guess.
-            self.now = now;
-            self.plan.set_now(now);
-        }
-        self.plan.advance(whole.window, whole.records.len() as u64);
-        tracing::debug!(
-            site = self.name,
-            records = whole.records.len(),
-            "{} is read",
-            whole.window
-        );
         self.commit(whole).await?;
         Ok(true)
     }
@@ -167,7 +137,7 @@ impl<'a> Pass<'a> {
         self.found.watermark = Some(watermark);
 
         let kept = reread::longest(self.schedule) + MARGIN;
-        let ended = self.plan.window().is_none();
+        let ended = self.reader.is_done();
         let commit = Commit {
             from,
             records: difference.new,

@@ -17,17 +17,21 @@ pub struct Reread {
 }
 
 impl Reread {
-    /// 15 minutes on every pass, 24 hours once an hour, 7 days once a day.
-    pub fn default_schedule() -> Vec<Self> {
-        let step = |name: &str, span, every| Self {
-            name: name.into(),
+    /// A step named after its span.
+    pub fn new(span: Duration, every: Duration) -> Self {
+        Self {
+            name: format!("{}s", span.as_secs()),
             span,
             every,
-        };
+        }
+    }
+
+    /// 15 minutes on every pass, 24 hours once an hour, 7 days once a day.
+    pub fn default_schedule() -> Vec<Self> {
         vec![
-            step("15m", Duration::from_mins(15), Duration::ZERO),
-            step("24h", Duration::from_hours(24), Duration::from_hours(1)),
-            step("7d", Duration::from_hours(7 * 24), Duration::from_hours(24)),
+            Self::new(Duration::from_mins(15), Duration::ZERO),
+            Self::new(Duration::from_hours(24), Duration::from_hours(1)),
+            Self::new(Duration::from_hours(7 * 24), Duration::from_hours(24)),
         ]
     }
 
@@ -78,13 +82,13 @@ mod tests {
                 .map(|step| step.name.clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(names(&[], at(0)), ["15m", "24h", "7d"]);
+        assert_eq!(names(&[], at(0)), ["900s", "86400s", "604800s"]);
         let done: Vec<_> = schedule
             .iter()
             .map(|s| (s.name.clone(), at(10_000)))
             .collect();
-        assert_eq!(names(&done, at(10_010)), ["15m"]);
-        assert_eq!(names(&done, at(10_060)), ["15m", "24h"]);
-        assert_eq!(names(&done, at(9_999)), ["15m", "24h", "7d"]);
+        assert_eq!(names(&done, at(10_010)), ["900s"]);
+        assert_eq!(names(&done, at(10_060)), ["900s", "86400s"]);
+        assert_eq!(names(&done, at(9_999)), ["900s", "86400s", "604800s"]);
     }
 }

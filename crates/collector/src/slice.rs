@@ -12,8 +12,13 @@ use crate::window::Window;
 pub(crate) enum Slice {
     /// All of it.
     Whole(Whole),
-    /// It holds more than it may, by this estimate.
-    TooMany(u64),
+    /// It holds more than it may.
+    TooMany {
+        /// How many records it holds, about.
+        estimate: u64,
+        /// Its end, or of an open one where its newest record is.
+        end: Timestamp,
+    },
 }
 
 /// A window that was read.
@@ -26,8 +31,8 @@ pub(crate) struct Whole {
     pub(crate) server_time: Option<Timestamp>,
 }
 
-/// Reads `window`, if it holds no more than about `most` records. `now` is the end of an open
-/// window for the estimate alone.
+/// Reads `window`, if it holds no more than about `most` records. `now` is a guess of the present,
+/// for the estimate alone.
 pub(crate) async fn read(
     log: &Log,
     window: Window,
@@ -41,15 +46,34 @@ pub(crate) async fn read(
     };
     let mut walk = Walk::new(log, window);
     let mut records: Vec<Placed> = Vec::new();
+    // A millisecond cannot be cut, so the first that fills a page counts for nothing.
+    let mut uncounted = 0;
     loop {
         match walk.step().await? {
             Step::Records(more) => records.extend(more),
+            Step::Dense(more) => {
+                if uncounted == 0 {
+                    uncounted = more.len();
+                }
+                records.extend(more);
+            }
             Step::End => break,
-            Step::Unordered => return unordered(log, window, walk.server_time(), most).await,
+            // Few milliseconds, which cutting would not make fewer.
+            Step::Unclear => {
+                return without_order(log, window, walk.server_time(), usize::MAX, now).await;
+            }
+            Step::Unordered => {
+                say_unordered();
+                return without_order(log, window, walk.server_time(), most, now).await;
+            }
         }
-        let estimate = estimate(&records, window, now);
-        if records.len() > most || (!walk.is_done() && is_hopeless(records.len(), estimate, most)) {
-            return Ok(Slice::TooMany(estimate));
+        let newest = records.first().map_or(now, |newest| newest.time);
+        let oldest = records.last().map_or(now, |oldest| oldest.time);
+        let end = window.to.unwrap_or(newest.max(now));
+        let read = records.len() - uncounted;
+        let estimate = estimate(read, window.from, oldest, end);
+        if read > most || (!walk.is_done() && is_hopeless(read, estimate, most)) {
+            return Ok(Slice::TooMany { estimate, end });
         }
     }
     records.reverse();
@@ -60,12 +84,7 @@ pub(crate) async fn read(
     }))
 }
 
-async fn unordered(
-    log: &Log,
-    window: Window,
-    server_time: Option<Timestamp>,
-    most: usize,
-) -> Result<Slice, Error> {
+fn say_unordered() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         tracing::warn!(
@@ -73,6 +92,15 @@ async fn unordered(
              which takes more requests"
         );
     });
+}
+
+async fn without_order(
+    log: &Log,
+    window: Window,
+    server_time: Option<Timestamp>,
+    most: usize,
+    now: Timestamp,
+) -> Result<Slice, Error> {
     // What arrives at the open end while it is read would keep two readings from agreeing.
     let closed = server_time.filter(|now| window.to.is_none() && *now >= window.from);
     let window = Window {
@@ -80,7 +108,11 @@ async fn unordered(
         ..window
     };
     let Some(mut records) = by_offset(log, window, most).await? else {
-        return Ok(Slice::TooMany(2 * most as u64));
+        let end = window.to.unwrap_or(now);
+        return Ok(Slice::TooMany {
+            estimate: 2 * most as u64,
+            end,
+        });
     };
     records.reverse();
     Ok(Slice::Whole(Whole {
@@ -97,14 +129,10 @@ fn is_hopeless(read: usize, estimate: u64, most: usize) -> bool {
     (estimate / most) * (read / most) > 0.8
 }
 
-/// How many records a window holds, if it is everywhere as dense as in the part that was read.
-fn estimate(records: &[Placed], window: Window, now: Timestamp) -> u64 {
-    let (Some(newest), Some(oldest)) = (records.first(), records.last()) else {
-        return 0;
-    };
-    let end = window.to.unwrap_or(now).max(newest.time);
-    let read = end.since(oldest.time).as_millis().max(1);
-    let all = end.since(window.from).as_millis().max(1);
-    let estimate = records.len() as u128 * all / read;
-    u64::try_from(estimate).unwrap_or(u64::MAX)
+/// How many records there are from `from` to `end`, if it is everywhere as dense as from `oldest`
+/// on, where there are `read`.
+fn estimate(read: usize, from: Timestamp, oldest: Timestamp, end: Timestamp) -> u64 {
+    let part = end.since(oldest).as_millis().max(1);
+    let all = end.since(from).as_millis().max(1);
+    u64::try_from(read as u128 * all / part).unwrap_or(u64::MAX)
 }

@@ -66,10 +66,22 @@ impl Log {
 pub(crate) enum Step {
     /// Records of whole milliseconds, newest first, all older than those of the steps before.
     Records(Vec<Placed>),
+    /// The same of a millisecond that fills more than a page.
+    Dense(Vec<Placed>),
     /// The window has been read.
     End,
+    /// The window holds more than a page of so few milliseconds that the order does not show:
+    /// read it [by offset](by_offset). This is the first step or never.
+    Unclear,
     /// The answers are not ordered from new to old: read the whole window [by offset](by_offset).
     Unordered,
+}
+
+/// What is known of the order of a log.
+enum Order {
+    NewestFirst,
+    Other,
+    Unclear,
 }
 
 /// A walk through one window, from its newest record to its oldest.
@@ -139,8 +151,12 @@ impl<'a> Walk<'a> {
             if last && first {
                 // The whole window in one answer: its order does not matter.
                 newest_first(&mut placed);
-            } else if !self.is_ordered(&placed, last, &mut pages).await? {
-                return Ok(Step::Unordered);
+            } else {
+                match self.order(&placed, last, &mut pages).await? {
+                    Order::NewestFirst => {}
+                    Order::Other => return Ok(Step::Unordered),
+                    Order::Unclear => return Ok(Step::Unclear),
+                }
             }
             let (Some(newest), Some(oldest)) = (placed.first(), placed.last()) else {
                 continue;
@@ -177,7 +193,7 @@ impl<'a> Walk<'a> {
                     return Ok(Step::Unordered);
                 };
                 self.go_below(oldest);
-                return Ok(Step::Records(records));
+                return Ok(Step::Dense(records));
             }
             self.top = Some(oldest);
             if !placed.is_empty() {
@@ -192,32 +208,28 @@ impl<'a> Walk<'a> {
         self.top = Some(before(time));
     }
 
-    /// Whether the log is ordered from new to old, by this page and, as long as there was too
-    /// little to see, by those behind it.
-    async fn is_ordered(
+    /// The order of the log, by this page and, as long as there was too little to see, by those
+    /// behind it.
+    async fn order(
         &mut self,
         placed: &[Placed],
         last: bool,
         pages: &mut Pager,
-    ) -> Result<bool, Error> {
+    ) -> Result<Order, Error> {
         let mut lowest = None;
         if !self.descends(placed, &mut lowest) {
-            return Ok(false);
+            return Ok(Order::Other);
         }
-        if last {
-            return Ok(true);
-        }
-        while self.descents < CONVINCING {
+        while !last && self.descents < CONVINCING {
             let Some(page) = pages.try_next().await? else {
-                // The window ended before it showed its order: it is small.
-                return Ok(false);
+                return Ok(Order::Unclear);
             };
             let more = self::placed(&page, lowest.unwrap_or(self.from));
             if !self.descends(&more, &mut lowest) {
-                return Ok(false);
+                return Ok(Order::Other);
             }
         }
-        Ok(true)
+        Ok(Order::NewestFirst)
     }
 
     fn descends(&mut self, placed: &[Placed], lowest: &mut Option<Timestamp>) -> bool {

@@ -1,6 +1,7 @@
-//! Which part of the log is read next: windows that follow each other without a gap, oldest
+//! Which parts of the log are read next: windows that follow each other without a gap, oldest
 //! first, each small enough to be held and committed whole.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use confluence_audit_core::Timestamp;
@@ -27,44 +28,46 @@ impl fmt::Display for Window {
     }
 }
 
-/// Cuts a span of the log into windows.
+/// Cuts a span of the log into windows, and keeps them in order while several are being read.
 ///
-/// Windows grow through silence, so that years without a record cost a handful of requests, and
-/// are cut where they would hold too much.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    from: i64,
-    /// The last millisecond of the span; `None` is whatever is newest.
-    end: Option<i64>,
+/// Windows grow through silence, so that years without a record cost a handful of requests. One
+/// that turns out to hold too much is cut where it stands, before those behind it. `T` is what
+/// reads a window.
+#[derive(Debug)]
+pub(crate) struct Windows<T> {
+    items: VecDeque<Item<T>>,
     /// How many milliseconds the next window has; `None` is all that is left.
     length: Option<i64>,
     now: i64,
-    /// A window was cut and must not grow open again before it has been read.
-    cut: bool,
-    finished: bool,
     /// How many records a window should hold.
     target: u64,
 }
 
-impl Plan {
-    /// From `from` to `end`, in one window as long as it is not cut. `now` is about the present: a
-    /// guess is enough, for the last window of a span without an end is open.
-    pub(crate) fn new(
-        from: Timestamp,
-        end: Option<Timestamp>,
-        now: Timestamp,
-        target: u64,
-    ) -> Self {
-        let (from, now) = (from.as_millis(), now.as_millis());
-        let end = end.map(Timestamp::as_millis);
-        let finished = end.is_some_and(|end| end < from);
+#[derive(Debug)]
+enum Item<T> {
+    /// A window that is being read.
+    Begun(Window, T),
+    /// What is yet to be cut into windows.
+    Rest {
+        rest: Window,
+        /// The next window of it must not be all of it: that was too much.
+        must_cut: bool,
+    },
+}
+
+impl<T> Windows<T> {
+    /// All of `span`. `now` is about the present: a guess is enough, for the last window of a span
+    /// without an end is open.
+    pub(crate) fn new(span: Window, now: Timestamp, target: u64) -> Self {
+        let empty = span.to.is_some_and(|to| to < span.from);
+        let rest = (!empty).then_some(Item::Rest {
+            rest: span,
+            must_cut: false,
+        });
         Self {
-            from,
-            end,
+            items: rest.into_iter().collect(),
             length: None,
-            now,
-            cut: false,
-            finished,
+            now: now.as_millis(),
             target,
         }
     }
@@ -72,36 +75,75 @@ impl Plan {
     /// The same, with a first window that ends before `silent`: until then nothing is likely to
     /// be found.
     pub(crate) fn with_silence_until(mut self, silent: Timestamp) -> Self {
-        let length = silent.as_millis().saturating_sub(self.from);
-        self.length = (length > 0).then_some(length);
+        if let Some(Item::Rest { rest, .. }) = self.items.front() {
+            let length = silent.as_millis().saturating_sub(rest.from.as_millis());
+            self.length = (length > 0).then_some(length);
+        }
         self
     }
 
-    /// What to read next; `None` at the end.
-    pub(crate) fn window(&self) -> Option<Window> {
-        if self.finished {
-            return None;
+    /// Begins to read windows until `most` of those that come next are being read.
+    pub(crate) fn begin(&mut self, most: usize, mut begin: impl FnMut(Window) -> T) {
+        let mut at = 0;
+        while at < most && at < self.items.len() {
+            if let Item::Rest { rest, must_cut } = self.items[at] {
+                let (window, behind) = self.tile(rest, must_cut);
+                let behind = behind.map(|rest| Item::Rest {
+                    rest,
+                    must_cut: false,
+                });
+                self.items.remove(at);
+                if let Some(behind) = behind {
+                    self.items.insert(at, behind);
+                }
+                self.items.insert(at, Item::Begun(window, begin(window)));
+            }
+            at += 1;
         }
-        let to = self
-            .length
-            .map(|length| self.from.saturating_add(length - 1));
-        let to = to.filter(|to| *to < self.now || self.cut);
-        let to = match (to, self.end) {
-            (Some(to), Some(end)) => Some(to.min(end)),
-            (to, end) => to.or(end),
-        };
-        let from = Timestamp::from_millis(self.from);
-        Some(Window {
-            from,
-            to: to.map(Timestamp::from_millis),
-        })
     }
 
-    /// Makes the window smaller, which was found to hold about `estimate` records.
-    pub(crate) fn cut(&mut self, estimate: u64) {
-        let end = self.window().and_then(|window| window.to);
-        let end = end.map_or(self.now, Timestamp::as_millis);
-        let length = end.saturating_sub(self.from).saturating_add(1).max(2);
+    /// Whether all has been read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The window that comes next, if it is being read.
+    pub(crate) fn pop(&mut self) -> Option<(Window, T)> {
+        match self.items.pop_front()? {
+            Item::Begun(window, reading) => Some((window, reading)),
+            rest @ Item::Rest { .. } => {
+                self.items.push_front(rest);
+                None
+            }
+        }
+    }
+
+    /// `asked` was read as far as `read` goes, and held `records` records.
+    pub(crate) fn done(&mut self, asked: Window, read: Window, records: u64) {
+        if let (Some(end), true) = (read.to, read.to != asked.to) {
+            let rest = Window {
+                from: after(end),
+                to: asked.to,
+            };
+            self.items.push_front(Item::Rest {
+                rest,
+                must_cut: false,
+            });
+        }
+        if let Some(end) = read.to {
+            let length = length(read.from, end);
+            let factor = match records.saturating_mul(4) {
+                quadruple if quadruple <= self.target => 4,
+                quadruple if quadruple <= 2 * self.target => 2,
+                _ => 1,
+            };
+            self.length = Some(length.saturating_mul(factor));
+        }
+    }
+
+    /// `window` holds about `estimate` records up to `end`, which is more than it may.
+    pub(crate) fn too_many(&mut self, window: Window, estimate: u64, end: Timestamp) {
+        let length = length(window.from, window.to.unwrap_or(end)).max(2);
         let share = self.target as f64 / estimate.max(1) as f64;
         #[expect(
             clippy::cast_possible_truncation,
@@ -109,30 +151,51 @@ impl Plan {
         )]
         let wanted = (length as f64 * share) as i64;
         self.length = Some(wanted.clamp(1, length / 2));
-        self.cut = true;
-    }
-
-    /// Goes on behind `window`, which held `read` records.
-    pub(crate) fn advance(&mut self, window: Window, read: u64) {
-        let Some(to) = window.to else {
-            self.finished = true;
-            return;
-        };
-        let factor = match read.saturating_mul(4) {
-            quadruple if quadruple <= self.target => 4,
-            quadruple if quadruple <= 2 * self.target => 2,
-            _ => 1,
-        };
-        self.length = self.length.map(|length| length.saturating_mul(factor));
-        self.from = to.as_millis().saturating_add(1);
-        self.finished = self.end.is_some_and(|end| end < self.from);
-        self.cut = false;
+        self.items.push_front(Item::Rest {
+            rest: window,
+            must_cut: true,
+        });
     }
 
     /// Takes a better guess of the present.
     pub(crate) fn set_now(&mut self, now: Timestamp) {
         self.now = now.as_millis();
     }
+
+    /// The next window of `rest`, and what is behind it.
+    fn tile(&self, rest: Window, must_cut: bool) -> (Window, Option<Window>) {
+        let from = rest.from.as_millis();
+        let end = self.length.map(|length| from.saturating_add(length - 1));
+        // An end that is not reached yet is no end, unless all of the rest was too much.
+        let end = end.filter(|end| must_cut || *end < self.now || rest.to.is_some());
+        let end = end.map(Timestamp::from_millis);
+        match end.filter(|end| rest.to.is_none_or(|to| *end < to)) {
+            None => (rest, None),
+            Some(end) => {
+                let behind = Window {
+                    from: after(end),
+                    to: rest.to,
+                };
+                (
+                    Window {
+                        from: rest.from,
+                        to: Some(end),
+                    },
+                    Some(behind),
+                )
+            }
+        }
+    }
+}
+
+fn after(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_add(1))
+}
+
+fn length(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_millis()
+        .saturating_sub(from.as_millis())
+        .saturating_add(1)
 }
 
 #[cfg(test)]
@@ -148,47 +211,86 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the density, the windows tile the span from its beginning to its end.
+        /// Whatever the density, and however many are read at a time, the windows come in order
+        /// and tile the span from its beginning to its end.
         #[test]
         fn no_millisecond_lies_in_two_windows_or_in_none(
             from in 0..2 * YEAR, ahead in -YEAR..YEAR, span in prop::option::of(0..YEAR),
-            seed in any::<u64>(), silent in 0..YEAR,
+            seed in any::<u64>(), silent in 0..YEAR, jobs in 1_usize..9,
         ) {
             let end = span.map(|span| at(from + span));
-            let mut plan = Plan::new(at(from), end, at(from + ahead), 100)
-                .with_silence_until(at(silent));
+            let span = Window { from: at(from), to: end };
+            let mut windows =
+                Windows::new(span, at(from + ahead), 100).with_silence_until(at(silent));
             let (mut expected, mut dice, mut reads) = (from, seed, 0);
             let mut last = None;
-            while let Some(window) = plan.window() {
+            loop {
+                windows.begin(jobs, |window| window);
+                let Some((window, begun)) = windows.pop() else { break };
+                prop_assert_eq!(window, begun);
                 prop_assert_eq!(window.from.as_millis(), expected);
-                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let dense = (dice >> 60) == 0 && reads < 200;
-                reads += 1;
-                if dense && !window.is_one_millisecond() {
-                    plan.cut((dice >> 33) % 1_000_000);
-                    let to = plan.window().and_then(|cut| cut.to);
-                    prop_assert!(to.is_some_and(|to| window.to.is_none_or(|before| to < before)));
-                    continue;
-                }
                 prop_assert!(window.to.is_none_or(|to| to >= window.from));
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                reads += 1;
+                match dice >> 60 {
+                    0 if reads < 200 && !window.is_one_millisecond() => {
+                        windows.too_many(window, (dice >> 33) % 1_000_000, at(from + ahead));
+                        continue;
+                    }
+                    // Read in part, as a window without an end can be.
+                    1 if reads < 200 && window.to.is_none() => {
+                        let read = Window { to: Some(at(expected + 5)), ..window };
+                        windows.done(window, read, 3);
+                        expected += 6;
+                        continue;
+                    }
+                    _ => windows.done(window, window, (dice >> 33) % 120),
+                }
                 last = window.to;
                 expected = last.map_or(i64::MAX, |to| to.as_millis() + 1);
-                plan.advance(window, (dice >> 33) % 120);
             }
             prop_assert_eq!(last, end);
-            prop_assert!(reads < 2_000, "{} windows", reads);
+            prop_assert!(reads < 3_000, "{} windows", reads);
         }
     }
 
     #[test]
     fn ten_silent_years_cost_a_handful_of_windows() {
-        let mut plan =
-            Plan::new(at(0), None, at(10 * YEAR), 100).with_silence_until(at(86_400_000));
-        let mut windows = 0;
-        while let Some(window) = plan.window() {
-            plan.advance(window, 0);
-            windows += 1;
+        let span = Window {
+            from: at(0),
+            to: None,
+        };
+        let mut windows = Windows::new(span, at(10 * YEAR), 100).with_silence_until(at(86_400_000));
+        let mut count = 0;
+        loop {
+            windows.begin(1, |_| ());
+            let Some((window, ())) = windows.pop() else {
+                break;
+            };
+            windows.done(window, window, 0);
+            count += 1;
         }
-        assert!(windows < 9, "{windows}");
+        assert!(count < 9, "{count}");
+    }
+
+    #[test]
+    fn a_window_that_holds_too_much_gets_smaller_each_time() {
+        let span = Window {
+            from: at(0),
+            to: None,
+        };
+        let mut windows = Windows::new(span, at(YEAR), 100);
+        let mut before = i64::MAX;
+        loop {
+            windows.begin(1, |_| ());
+            let (window, ()) = windows.pop().unwrap();
+            let length = window.to.map_or(YEAR, |to| length(window.from, to));
+            assert!(length < before);
+            before = length;
+            if window.is_one_millisecond() {
+                break;
+            }
+            windows.too_many(window, 150, at(YEAR));
+        }
     }
 }

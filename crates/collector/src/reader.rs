@@ -1,0 +1,108 @@
+//! A span of a site's log from its oldest record to its newest, in whole windows, several of which
+//! may be read at the same time. They come out in order.
+
+use std::num::NonZeroUsize;
+
+use confluence_audit_core::{Error, Timestamp};
+use tokio::task::JoinHandle;
+
+use crate::slice::{self, Slice, Whole};
+use crate::walk::Log;
+use crate::window::{Window, Windows};
+
+/// How many records are in memory at a time, all windows together: that is also what a crash
+/// costs at most.
+const IN_MEMORY: usize = 10_000;
+
+/// A window holds at least this many, so that its requests are worth their overlap.
+const SMALLEST: usize = 2_000;
+
+/// Reads a span of the log.
+pub(crate) struct Reader {
+    log: Log,
+    windows: Windows<Task>,
+    jobs: NonZeroUsize,
+    /// How many records one window may hold.
+    most: usize,
+    now: Timestamp,
+}
+
+/// A window that is being read; nobody waits for it any longer when it is dropped.
+struct Task(JoinHandle<Result<Slice, Error>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Reader {
+    /// Reads `span`, `jobs` windows at a time. `now` is a guess of the present; before `silent`
+    /// nothing is likely to be found.
+    pub(crate) fn new(
+        log: Log,
+        span: Window,
+        now: Timestamp,
+        silent: Option<Timestamp>,
+        jobs: NonZeroUsize,
+    ) -> Self {
+        let most = (IN_MEMORY / jobs).max(SMALLEST);
+        let mut windows = Windows::new(span, now, most as u64 / 2);
+        if let Some(silent) = silent {
+            windows = windows.with_silence_until(silent);
+        }
+        Self {
+            log,
+            windows,
+            jobs,
+            most,
+            now,
+        }
+    }
+
+    /// The next window, whole; `None` when the span has been read.
+    pub(crate) async fn next(&mut self) -> Result<Option<Whole>, Error> {
+        loop {
+            let (log, most, now) = (&self.log, self.most, self.now);
+            self.windows.begin(self.jobs.get(), |window| {
+                let log = log.clone();
+                Task(tokio::spawn(async move {
+                    slice::read(&log, window, most, now).await
+                }))
+            });
+            let Some((window, mut task)) = self.windows.pop() else {
+                return Ok(None);
+            };
+            let slice = match (&mut task.0).await {
+                Ok(slice) => slice?,
+                Err(failed) => match failed.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Only dropping the task aborts it, and it has not been dropped.
+                    Err(_) => return Ok(None),
+                },
+            };
+            match slice {
+                Slice::TooMany { estimate, end } => {
+                    tracing::debug!(estimate, "{window} is cut");
+                    self.windows.too_many(window, estimate, end);
+                }
+                Slice::Whole(whole) => {
+                    tracing::debug!(records = whole.records.len(), "{} is read", whole.window);
+                    self.windows
+                        .done(window, whole.window, whole.records.len() as u64);
+                    if let Some(now) = whole.server_time {
+                        // The service's clock is the one that counts; ours was a first guess.
+                        self.now = now;
+                        self.windows.set_now(now);
+                    }
+                    return Ok(Some(whole));
+                }
+            }
+        }
+    }
+
+    /// Whether the span has been read: nothing is left behind the last window.
+    pub(crate) fn is_done(&self) -> bool {
+        self.windows.is_done()
+    }
+}
