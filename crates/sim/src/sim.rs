@@ -13,7 +13,7 @@ use crate::server::serve;
 use crate::site::{Site, lock};
 use crate::stats::{Seen, Stats};
 use crate::truth::Truth;
-use crate::{Fault, FaultRates, NewRecords, Quirks, SimConfig};
+use crate::{Arrival, Fault, FaultRates, NewRecords, Quirks, SimConfig};
 
 /// A site that serves on loopback until it is dropped.
 ///
@@ -85,6 +85,11 @@ impl Sim {
     /// Changes what goes wrong by chance, from the next request on.
     pub fn set_faults(&self, rates: FaultRates) {
         lock(&self.site.fortune).rates = rates;
+    }
+
+    /// Changes what arrives by itself while a client pages, from the next request on.
+    pub fn set_arrival(&self, arrival: Option<Arrival>) {
+        self.site.set_arrival(arrival);
     }
 
     /// Says what befalls the next requests to the list of records, one each; then chance rules again.

@@ -13,7 +13,7 @@ use crate::quirks::Quirks;
 use crate::stats::{Book, Stats};
 use crate::truth::Truth;
 use crate::world::World;
-use crate::{NewRecords, When};
+use crate::{Arrival, NewRecords, When};
 
 const DAY: i64 = 86_400_000;
 
@@ -39,6 +39,7 @@ pub(crate) struct Site {
 /// The state of arrivals.
 struct Newcomers {
     rng: Rng,
+    arrival: Option<Arrival>,
     pages: usize,
     left: usize,
 }
@@ -86,11 +87,12 @@ impl Site {
             fixed_now: Mutex::new(config.now),
             newcomers: Mutex::new(Newcomers {
                 rng: Rng::with_seed(mix(config.seed, 0x0E3)),
-                pages: 0,
                 left: config
                     .insert_every
                     .as_ref()
                     .map_or(0, |arrival| arrival.total),
+                arrival: config.insert_every.clone(),
+                pages: 0,
             }),
             config,
         }
@@ -155,29 +157,32 @@ impl Site {
         lines
     }
 
+    /// Changes what arrives by itself, and begins to count anew.
+    pub(crate) fn set_arrival(&self, arrival: Option<Arrival>) {
+        let mut newcomers = lock(&self.newcomers);
+        newcomers.left = arrival.as_ref().map_or(0, |arrival| arrival.total);
+        newcomers.pages = 0;
+        newcomers.arrival = arrival;
+    }
+
     /// Lets the configured records arrive, if it is their turn.
     pub(crate) fn arrive(&self, after: bool) {
-        let Some(arrival) = self
-            .config
-            .insert_every
-            .as_ref()
-            .filter(|arrival| arrival.after == after)
-        else {
-            return;
-        };
-        let count = {
+        let (count, arrival) = {
             let mut newcomers = lock(&self.newcomers);
+            let Some(arrival) = newcomers.arrival.clone().filter(|it| it.after == after) else {
+                return;
+            };
             newcomers.pages += 1;
             if !newcomers.pages.is_multiple_of(arrival.every.max(1)) {
                 return;
             }
             let count = arrival.records.count.min(newcomers.left);
             newcomers.left -= count;
-            count
+            (count, arrival)
         };
         self.insert(&NewRecords {
             count,
-            ..arrival.records.clone()
+            ..arrival.records
         });
     }
 }
