@@ -114,11 +114,12 @@ impl<'a> Pass<'a> {
     async fn commit(&mut self, whole: Whole) -> Result<()> {
         let Window { from, to } = whole.window;
         // What the service's clock has not reached may still be written. Without that clock the
-        // newest record tells how far the log has come; a clock of ours is never asked.
+        // newest record tells how far the log has come; a clock of ours is never asked, and where
+        // a window begins may come from it.
         let newest = whole.records.last().map(|record| record.time);
-        let read_until = whole.server_time.or(newest).unwrap_or(from);
-        let end = to.map_or(read_until, |to| to.min(read_until));
-        let watermark = self.found.watermark.map_or(end, |before| before.max(end));
+        let read_until = whole.server_time.or(newest);
+        let end = read_until.map(|read| to.map_or(read, |to| to.min(read)));
+        let watermark = self.found.watermark.max(end).unwrap_or(from);
 
         let last = Timestamp::from_millis(i64::MAX);
         let counts = self

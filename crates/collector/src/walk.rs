@@ -138,13 +138,14 @@ impl<'a> Walk<'a> {
                 .top
                 .map(|top| if self.end_included { top } else { after(top) });
             let mut pages = self.log.pages(before, end);
-            let Some(page) = filled(&mut pages).await? else {
+            let (server_time, page) = filled(&mut pages).await?;
+            if self.first {
+                self.server_time = server_time;
+            }
+            let Some(page) = page else {
                 self.done = true;
                 break;
             };
-            if self.first {
-                self.server_time = page.server_time;
-            }
             let first = std::mem::replace(&mut self.first, false);
             let last = pages.position().is_none();
             let mut placed = placed(&page, self.top.unwrap_or(self.from));
@@ -294,14 +295,20 @@ pub(crate) async fn by_offset(
     ))
 }
 
-/// The next page that holds a record; a page can be empty and yet have one behind it.
-async fn filled(pages: &mut Pager) -> Result<Option<Page>, Error> {
+/// The service's clock at the next answer, and the next page that holds a record: a page can be
+/// empty and yet have one behind it, and an empty log was still empty at that time.
+async fn filled(pages: &mut Pager) -> Result<(Option<Timestamp>, Option<Page>), Error> {
+    let mut server_time = None;
+    let mut first = true;
     while let Some(page) = pages.try_next().await? {
+        if std::mem::take(&mut first) {
+            server_time = page.server_time;
+        }
         if !page.records.is_empty() {
-            return Ok(Some(page));
+            return Ok((server_time, Some(page)));
         }
     }
-    Ok(None)
+    Ok((server_time, None))
 }
 
 /// Files the records of a page; one that does not tell its time goes with the one before it, or
