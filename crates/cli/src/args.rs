@@ -4,9 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use confluence_audit_collector::config::{FormatName, MOST_JOBS};
 use confluence_audit_collector::{ParseWhenError, When};
+use confluence_audit_core::printable;
+
+use crate::report::Failure;
+use crate::state::StateCommand;
+use crate::verify::VerifyArgs;
 
 /// Reads the audit log of Confluence Cloud: every record, once, one a line.
 ///
@@ -130,6 +135,11 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Writes a part of the log to a file or to standard output; keeps no state
     Export(ExportArgs),
+    /// Reads the site again and says what the files lack or hold too much of
+    Verify(VerifyArgs),
+    /// Looks at the state, takes it back, or repairs it
+    #[command(subcommand)]
+    State(StateCommand),
     /// Tries settings, credentials, permission and outputs; says what is wrong and what to do
     Check(CheckArgs),
     /// Lists the sites that the credentials reach
@@ -216,11 +226,20 @@ impl Args {
     }
 }
 
-fn when(text: &str) -> Result<When, ParseWhenError> {
+/// Says that the command line asks for something that cannot be, as clap does for its own part.
+pub(crate) fn usage(message: &str) -> Failure {
+    let kind = clap::error::ErrorKind::ValueValidation;
+    let _ = Args::command()
+        .error(kind, printable(message, 2000))
+        .print();
+    Failure::Said(64)
+}
+
+pub(crate) fn when(text: &str) -> Result<When, ParseWhenError> {
     When::parse(text)
 }
 
-fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+pub(crate) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     let jobs = text
         .parse()
         .ok()
@@ -237,8 +256,6 @@ fn format_name() -> impl clap::builder::TypedValueParser<Value = FormatName> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -9,6 +9,8 @@ mod progress;
 mod report;
 mod settings;
 mod sites;
+mod state;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ fn run(args: Args) -> Result<(), report::Failure> {
         match args.command {
             Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.log_format).await,
             Command::Export(export) => export::run(&args.site, export).await,
+            Command::Verify(verify) => verify::run(&args.site, verify).await,
+            Command::State(state) => state::run(&args.site, state).await,
             Command::Check(check) => check::run(&args.site, check).await,
             Command::Sites => sites::run(&args.site).await,
         }

@@ -244,11 +244,11 @@ fn origin(flag: &str, url: &str) -> Result<Origin> {
 }
 
 /// A variable of the environment; one that is empty is as good as none.
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn default_config_file() -> Option<PathBuf> {
+pub(crate) fn default_config_file() -> Option<PathBuf> {
     let user = variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
@@ -260,7 +260,7 @@ fn default_config_file() -> Option<PathBuf> {
     files.into_iter().find(|file| file.exists())
 }
 
-fn default_state_dir() -> Result<PathBuf> {
+pub(crate) fn default_state_dir() -> Result<PathBuf> {
     // systemd may give several, of which the first is the first named in the unit.
     if let Some(dirs) = variable("STATE_DIRECTORY")
         && let Some(first) = env::split_paths(&dirs).next()

@@ -22,6 +22,7 @@ pub mod secret;
 mod site_id;
 mod slice;
 pub mod spool;
+pub mod verify;
 mod walk;
 mod when;
 mod window;

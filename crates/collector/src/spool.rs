@@ -8,6 +8,7 @@
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
+mod repair;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use confluence_audit_core::{Fingerprint, Timestamp};
 use crate::output::OutputName;
 use crate::{Result, SiteId};
 
+pub use repair::{Repair, Repaired};
 pub use sqlite::SqliteSpool;
 
 /// How far the reading of a site has come.
@@ -100,6 +102,43 @@ pub struct Depth {
     pub bytes: u64,
 }
 
+/// All that an operator may want to see of a spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The version of the layout in which it is kept.
+    pub schema_version: u32,
+    /// The space that it takes, in bytes.
+    pub size: u64,
+    /// What waits, all outputs together.
+    pub depth: Depth,
+    /// Each site that was ever committed, by id.
+    pub sites: Vec<SiteOverview>,
+    /// Each output that is known, by name.
+    pub outputs: Vec<OutputOverview>,
+}
+
+/// What is kept of one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteOverview {
+    /// Which one.
+    pub id: SiteId,
+    /// How far its reading has come.
+    pub state: SiteState,
+    /// How many counts are remembered.
+    pub counts: u64,
+}
+
+/// How far one output has come, and how far it has to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputOverview {
+    /// Which one.
+    pub name: OutputName,
+    /// The last record that it confirmed; 0 before the first.
+    pub seq: i64,
+    /// What it still has to get.
+    pub waiting: Depth,
+}
+
 /// The one transaction between reading and delivering.
 ///
 /// Every method is atomic and durable when it returns: after a failure, or when its future is
@@ -152,4 +191,19 @@ pub trait Spool: Send + Sync {
 
     /// How much is waiting.
     async fn depth(&self) -> Result<Depth>;
+
+    /// Everything at one instant, for an operator to look at.
+    async fn overview(&self) -> Result<Overview>;
+
+    /// Has the next pass over `site`, which has been committed, read again from `to` on; an
+    /// instant behind the watermark changes nothing. The state as it is then.
+    ///
+    /// What the counts know is not new when it is read again, and neither is what is spooled.
+    /// Counts begin at `counted_from`; with an earlier `to` they begin there, and what lies
+    /// between and has left the spool will be taken for new and delivered a second time.
+    async fn rewind(&self, site: &SiteId, to: Timestamp) -> Result<SiteState>;
+
+    /// Looks through everything for what contradicts itself, without changing anything: each
+    /// contradiction as a sentence, none when all is well, and no more than a hundred.
+    async fn inspect(&self) -> Result<Vec<String>>;
 }

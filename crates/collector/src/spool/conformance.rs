@@ -27,9 +27,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use confluence_audit_core::{Fingerprint, Timestamp};
+use confluence_audit_core::{Fingerprint, RawRecord, Timestamp};
 
-use super::{Commit, Depth, NewRecord, SiteState, Spool};
+use super::{Commit, Depth, NewRecord, OutputOverview, SiteOverview, SiteState, Spool};
 use crate::output::OutputName;
 use crate::{ErrorKind, SiteId};
 
@@ -48,8 +48,13 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+fn line(content: u8) -> Bytes {
+    Bytes::from(format!(r#"{{"summary":"record","n":{content}}}"#))
+}
+
 fn fingerprint(content: u8) -> Fingerprint {
-    Fingerprint::from_bytes([content; Fingerprint::LEN])
+    let record = RawRecord::parse(line(content)).expect("it is JSON");
+    record.fingerprint()
 }
 
 fn record(millis: i64, content: u8, ordinal: u32) -> NewRecord {
@@ -57,7 +62,7 @@ fn record(millis: i64, content: u8, ordinal: u32) -> NewRecord {
         time: at(millis),
         fingerprint: fingerprint(content),
         ordinal,
-        line: Bytes::from(format!(r#"{{"creationDate":{millis},"n":{content}}}"#)),
+        line: line(content),
     }
 }
 
@@ -192,11 +197,12 @@ pub async fn twins_are_counted(store: &dyn Store) {
     )
     .await;
     committed(&*spool, 11, vec![record(10, 1, 3), record(11, 1, 1)]).await;
-    let expected = [
+    let mut expected = [
         (10, fingerprint(1), 3),
         (10, fingerprint(2), 1),
         (11, fingerprint(1), 1),
     ];
+    expected.sort();
     assert_eq!(count(&*spool, 10, 11).await, expected);
     assert_eq!(waiting(&*spool, &output).await.len(), 5);
 }
@@ -449,4 +455,101 @@ pub async fn numbers_are_not_used_again(store: &dyn Store) {
     let next = waiting(&*spool, &output).await;
     assert_eq!(next.len(), 1);
     assert!(next[0].0 > first);
+}
+
+/// Sites, outputs, counts and what waits are all in the overview.
+pub async fn the_overview_shows_what_is_there(store: &dyn Store) {
+    let spool = store.open().await;
+    let empty = spool.overview().await.expect("an overview");
+    assert_eq!((empty.sites.len(), empty.outputs.len()), (0, 0));
+    let fast = registered(&*spool, "fast").await;
+    let slow = registered(&*spool, "slow").await;
+    let records = vec![record(10, 1, 1), record(10, 1, 2), record(20, 2, 1)];
+    committed(&*spool, 30, records).await;
+    let other = SiteId::new("other.atlassian.net");
+    let commit = commit(7, Vec::new());
+    spool.commit(&other, commit).await.expect("a commit");
+    let all = waiting(&*spool, &fast).await;
+    confirmed(&*spool, &fast, all[1].0).await;
+
+    let seen = spool.overview().await.expect("an overview");
+    assert_eq!(seen.depth, spool.depth().await.expect("a depth"));
+    assert!(seen.size > 0 && seen.schema_version > 0);
+    let ids: Vec<&SiteId> = seen.sites.iter().map(|site| &site.id).collect();
+    assert_eq!(ids, [&site(), &other]);
+    let expected = SiteOverview {
+        id: site(),
+        state: spool.site(&site()).await.expect("a state"),
+        counts: 2,
+    };
+    assert_eq!(seen.sites[0], expected);
+    let output = |name: &OutputName, seq, records: &[(i64, Bytes)]| OutputOverview {
+        name: name.clone(),
+        seq,
+        waiting: Depth {
+            records: records.len() as u64,
+            bytes: records.iter().map(|(_, line)| line.len() as u64).sum(),
+        },
+    };
+    let expected = [
+        output(&fast, all[1].0, &all[2..]),
+        output(&slow, 0, &all[..]),
+    ];
+    assert_eq!(seen.outputs, expected);
+    assert_eq!(
+        spool.inspect().await.expect("a look inside"),
+        Vec::<String>::new()
+    );
+}
+
+/// The watermark moves back, the counts stay, and nothing that waits is touched.
+pub async fn rewinding_keeps_counts_and_records(store: &dyn Store) {
+    let spool = store.open().await;
+    let output = registered(&*spool, "file").await;
+    let mut first = commit(40, vec![record(10, 1, 1), record(30, 2, 1)]);
+    first.from = at(5);
+    spool.commit(&site(), first).await.expect("a commit");
+    let state = spool.rewind(&site(), at(20)).await.expect("rewound");
+    assert_eq!(state.watermark, Some(at(20)));
+    assert_eq!(state.counted_from, Some(at(5)));
+    assert_eq!(spool.site(&site()).await.expect("a state"), state);
+    assert_eq!(count(&*spool, 0, 99).await.len(), 2);
+    assert_eq!(waiting(&*spool, &output).await.len(), 2);
+    let ahead = spool.rewind(&site(), at(35)).await.expect("no way ahead");
+    assert_eq!(ahead, state);
+    committed(&*spool, 50, vec![record(30, 2, 2)]).await;
+    let state = spool.site(&site()).await.expect("a state");
+    assert_eq!(state.watermark, Some(at(50)));
+    let unknown = spool.rewind(&SiteId::new("unknown"), at(0)).await;
+    assert_eq!(unknown.expect_err("unknown").kind(), ErrorKind::Internal);
+}
+
+/// Before the counts began only what is spooled is known; that is not forgotten.
+pub async fn rewinding_beyond_the_counts_knows_what_is_spooled(store: &dyn Store) {
+    let spool = store.open().await;
+    let output = registered(&*spool, "file").await;
+    let old = vec![record(10, 1, 1), record(11, 1, 1), record(11, 1, 2)];
+    committed(&*spool, 20, old).await;
+    let first = waiting(&*spool, &output).await[0].0;
+    confirmed(&*spool, &output, first).await;
+    spool
+        .sweep(std::slice::from_ref(&output))
+        .await
+        .expect("a sweep");
+    let mut forgetting = commit(40, vec![record(30, 2, 1)]);
+    forgetting.forget_before = at(25);
+    spool.commit(&site(), forgetting).await.expect("a commit");
+    assert_eq!(count(&*spool, 0, 99).await.len(), 1);
+
+    let state = spool.rewind(&site(), at(5)).await.expect("rewound");
+    assert_eq!(
+        (state.watermark, state.counted_from),
+        (Some(at(5)), Some(at(5)))
+    );
+    let expected = [(11, fingerprint(1), 2), (30, fingerprint(2), 1)];
+    assert_eq!(count(&*spool, 0, 99).await, expected);
+    assert_eq!(
+        spool.inspect().await.expect("a look inside"),
+        Vec::<String>::new()
+    );
 }

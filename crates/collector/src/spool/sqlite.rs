@@ -4,33 +4,42 @@
 //! everything that the site retains a second time, and without a word.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use confluence_audit_core::{Fingerprint, Timestamp};
+use confluence_audit_core::{Fingerprint, RawRecord, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 use rustix::fs::OFlags;
 
-use super::{Commit, Counts, Depth, OutputState, SiteState, Spool, Spooled};
+use super::{
+    Commit, Counts, Depth, OutputOverview, OutputState, Overview, SiteOverview, SiteState, Spool,
+    Spooled,
+};
 use crate::local_disk::sync_directory;
 use crate::output::OutputName;
 use crate::{Error, ErrorKind, Result, SiteId};
 
-const FILE: &str = "spool.sqlite3";
+pub(super) const FILE: &str = "spool.sqlite3";
+
+/// The first bytes of every SQLite database.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// `CAud` in ASCII: tells `file(1)`, and us, whose database it is.
 const APPLICATION_ID: i32 = 0x4341_7564;
 
 /// What leads from each version of the schema to the next; the version is how many have been
 /// applied. Entries are only ever added.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE site (
         id           INTEGER PRIMARY KEY,
         name         TEXT NOT NULL UNIQUE,
@@ -65,7 +74,16 @@ const MIGRATIONS: &[&str] = &["
         seq        INTEGER NOT NULL,
         checkpoint BLOB
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    // SQLite sees a broken page and not a wrong number in a good one. A watermark or a position
+    // that is too high loses records, and a record with a lower number is never delivered, so each
+    // of these rows carries a hash of itself.
+    "
+    ALTER TABLE site ADD COLUMN seal BLOB;
+    ALTER TABLE output ADD COLUMN seal BLOB;
+    ALTER TABLE record ADD COLUMN seal BLOB;
+",
+];
 
 /// Free space inside the file above which it is given back after a sweep: one long failure of an
 /// output shall not cost its disk space for ever.
@@ -79,10 +97,32 @@ pub struct SqliteSpool {
     store: Arc<Mutex<Store>>,
 }
 
+/// How often a spool is looked at until it holds still.
+const LOOKS: usize = 5;
+
+/// What tells that a file was written to meanwhile.
+#[derive(PartialEq, Eq)]
+struct Footprint {
+    has_log: bool,
+    file: Option<(u64, Option<SystemTime>)>,
+}
+
+impl Footprint {
+    fn of(path: &Path) -> Self {
+        Self {
+            has_log: beside(path, "-wal").exists(),
+            file: fs::metadata(path)
+                .ok()
+                .map(|meta| (meta.len(), meta.modified().ok())),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Store {
     path: PathBuf,
     connection: Connection,
+    read_only: bool,
     /// Writing failed in the disk's own way. What the kernel still remembers of the file may
     /// differ from what the disk holds, so this process asks no more.
     failed: bool,
@@ -113,9 +153,78 @@ impl SqliteSpool {
             store: Arc::new(Mutex::new(Store {
                 path,
                 connection,
+                read_only: false,
                 failed: false,
             })),
         })
+    }
+
+    /// Opens the spool in the state directory `dir` for looking at it alone, also while a run
+    /// holds the [`Lock`](crate::Lock); `None` where there is no spool yet. Nothing in the files
+    /// is changed, and writing is refused. Not the whole file is checked, unlike with
+    /// [`open`](Self::open).
+    ///
+    /// A run that begins after it was opened may change the file under it, so hold the lock, or
+    /// see [`look`](Self::look).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`State`](ErrorKind::State) for a file of an older version
+    /// too, which the next run brings up to date.
+    pub fn open_read_only(dir: &Path) -> Result<Option<Self>> {
+        let dir = match dir.canonicalize() {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(dir, error)),
+        };
+        let path = dir.join(FILE);
+        match path.symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                refuse_log_alone(&dir, &path)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(unusable(&path, error)),
+        }
+        let connection =
+            connect_read_only(&path).map_err(|fault| fault.explain(&path, "opening it"))?;
+        Ok(Some(Self {
+            store: Arc::new(Mutex::new(Store {
+                path,
+                connection,
+                read_only: true,
+                failed: false,
+            })),
+        }))
+    }
+
+    /// The overview of the spool in the state directory `dir`, also while a run holds the
+    /// [`Lock`](crate::Lock); `None` where there is no spool yet. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_read_only`](Self::open_read_only).
+    pub async fn look(dir: &Path) -> Result<Option<Overview>> {
+        let path = dir.join(FILE);
+        for _ in 0..LOOKS {
+            let before = Footprint::of(&path);
+            let seen = match Self::open_read_only(dir) {
+                Ok(Some(spool)) => spool.overview().await.map(Some),
+                other => other.map(|_| None),
+            };
+            // Without a log the file is read as one that nobody changes; a run may begin then.
+            if before.has_log || before == Footprint::of(&path) {
+                return seen;
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "the spool {} changed each time it was looked at",
+                path.display()
+            ),
+            "Try again in a moment.",
+        ))
     }
 
     /// Does `work` in one transaction, on a thread that may block. Dropping the future does not
@@ -150,10 +259,15 @@ impl Store {
                 "See to the disk and start again.",
             ));
         }
+        let behavior = if self.read_only {
+            TransactionBehavior::Deferred
+        } else {
+            // At once a writer: a reader that turns into one can be refused halfway.
+            TransactionBehavior::Immediate
+        };
         let done = self
             .connection
-            // At once a writer: a reader that turns into one can be refused halfway.
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .transaction_with_behavior(behavior)
             .map_err(Fault::from)
             .and_then(|transaction| {
                 let value = work(&transaction)?;
@@ -172,24 +286,7 @@ impl Spool for SqliteSpool {
     async fn site(&self, site: &SiteId) -> Result<SiteState> {
         let site = site.clone();
         self.transaction("reading a site's state", move |transaction| {
-            let found: Option<(i64, Option<i64>, Option<i64>)> = transaction
-                .prepare_cached("SELECT id, watermark, counted_from FROM site WHERE name = ?1")?
-                .query_row([site.as_str()], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })
-                .optional()?;
-            let Some((id, watermark, counted_from)) = found else {
-                return Ok(SiteState::default());
-            };
-            let rereads = transaction
-                .prepare_cached("SELECT step, done FROM reread WHERE site = ?1 ORDER BY step")?
-                .query_map([id], |row| Ok((row.get(0)?, time(row.get(1)?))))?
-                .collect::<Result<_, _>>()?;
-            Ok(SiteState {
-                watermark: watermark.map(time),
-                counted_from: counted_from.map(time),
-                rereads,
-            })
+            Ok(site_row(transaction, &site)?.map_or_else(SiteState::default, |(_, state)| state))
         })
         .await
     }
@@ -228,18 +325,15 @@ impl Spool for SqliteSpool {
         self.transaction("registering an output", move |transaction| {
             transaction
                 .prepare_cached(
-                    "INSERT INTO output (name, seq) VALUES (?1, 0) ON CONFLICT DO NOTHING",
+                    "INSERT INTO output (name, seq, seal) VALUES (?1, 0, ?2)
+                     ON CONFLICT DO NOTHING",
                 )?
-                .execute([output.as_str()])?;
-            let state = transaction
-                .prepare_cached("SELECT seq, checkpoint FROM output WHERE name = ?1")?
-                .query_row([output.as_str()], |row| {
-                    Ok(OutputState {
-                        seq: row.get(0)?,
-                        checkpoint: row.get(1)?,
-                    })
-                })?;
-            Ok(state)
+                .execute(params![
+                    output.as_str(),
+                    output_seal(output.as_str(), 0, None)
+                ])?;
+            output_row(transaction, &output)?
+                .ok_or_else(|| Fault::Damaged(format!("it does not keep the output {output}")))
         })
         .await
     }
@@ -252,13 +346,11 @@ impl Spool for SqliteSpool {
     ) -> Result<Vec<Spooled>> {
         let output = output.clone();
         self.transaction("reading what is pending", move |transaction| {
-            let position: i64 = transaction
-                .prepare_cached("SELECT seq FROM output WHERE name = ?1")?
-                .query_row([output.as_str()], |row| row.get(0))
-                .optional()?
-                .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?;
+            let position = output_row(transaction, &output)?
+                .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
+                .seq;
             let mut statement = transaction.prepare_cached(
-                "SELECT seq, name, ms, fingerprint, ordinal, line
+                "SELECT seq, record.site, ms, fingerprint, ordinal, line, record.seal, name
                  FROM record JOIN site ON site.id = record.site
                  WHERE seq > ?1 ORDER BY seq",
             )?;
@@ -268,17 +360,31 @@ impl Spool for SqliteSpool {
             while pending.len() < max_records
                 && let Some(row) = rows.next()?
             {
-                let line: Vec<u8> = row.get(5)?;
+                let (seq, line): (_, Vec<u8>) = (row.get(0)?, row.get(5)?);
                 bytes = bytes.saturating_add(line.len());
                 if bytes > max_bytes && !pending.is_empty() {
                     break;
                 }
+                let (ms, fingerprint, ordinal) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                let expected = record_seal(&RecordRow {
+                    seq,
+                    site: row.get(1)?,
+                    ms,
+                    fingerprint: &fingerprint,
+                    ordinal,
+                    line: &line,
+                });
+                if row.get::<_, Option<Vec<u8>>>(6)?.as_deref() != Some(&expected[..]) {
+                    return Err(Fault::Damaged(format!(
+                        "record {seq} is not what was written"
+                    )));
+                }
                 pending.push(Spooled {
-                    seq: row.get(0)?,
-                    site: SiteId::new(row.get::<_, Arc<str>>(1)?),
-                    time: time(row.get(2)?),
-                    fingerprint: Fingerprint::from_bytes(row.get(3)?),
-                    ordinal: row.get(4)?,
+                    seq,
+                    site: SiteId::new(row.get::<_, Arc<str>>(7)?),
+                    time: time(ms),
+                    fingerprint: Fingerprint::from_bytes(fingerprint),
+                    ordinal,
                     line: Bytes::from(line),
                 });
             }
@@ -293,12 +399,17 @@ impl Spool for SqliteSpool {
         self.transaction("confirming a delivery", move |transaction| {
             let changed = transaction
                 .prepare_cached(
-                    "UPDATE output SET seq = ?2, checkpoint = ?3
+                    "UPDATE output SET seq = ?2, checkpoint = ?3, seal = ?4
                      WHERE name = ?1 AND seq <= ?2 AND ?2 <= (
                          SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'
                      )",
                 )?
-                .execute(params![output.as_str(), seq, checkpoint])?;
+                .execute(params![
+                    output.as_str(),
+                    seq,
+                    checkpoint,
+                    output_seal(output.as_str(), seq, Some(&checkpoint))
+                ])?;
             if changed == 1 {
                 return Ok(());
             }
@@ -338,17 +449,419 @@ impl Spool for SqliteSpool {
 
     async fn depth(&self) -> Result<Depth> {
         self.transaction("measuring it", |transaction| {
-            let depth = transaction
-                .prepare_cached("SELECT count(*), coalesce(sum(length(line)), 0) FROM record")?
-                .query_row([], |row| {
-                    Ok(Depth {
-                        records: row.get::<_, i64>(0)?.unsigned_abs(),
-                        bytes: row.get::<_, i64>(1)?.unsigned_abs(),
-                    })
-                })?;
-            Ok(depth)
+            depth_behind(transaction, i64::MIN)
         })
         .await
+    }
+
+    async fn overview(&self) -> Result<Overview> {
+        let mut overview = self.transaction("looking at it", overview).await?;
+        let store = Arc::clone(&self.store);
+        let path = match store.lock() {
+            Ok(store) => store.path.clone(),
+            Err(_) => return Err(Error::internal("an earlier use of the spool panicked")),
+        };
+        overview.size = [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")]
+            .iter()
+            .filter_map(|file| fs::metadata(file).ok())
+            .map(|meta| meta.len())
+            .sum();
+        Ok(overview)
+    }
+
+    async fn rewind(&self, site: &SiteId, to: Timestamp) -> Result<SiteState> {
+        let site = site.clone();
+        self.transaction("rewinding a site", move |transaction| {
+            let unknown = || Fault::Rule(format!("the site {site} was never committed"));
+            let (id, state) = site_row(transaction, &site)?.ok_or_else(unknown)?;
+            rewind(transaction, id, &site, &state, to)?;
+            Ok(site_row(transaction, &site)?.ok_or_else(unknown)?.1)
+        })
+        .await
+    }
+
+    async fn inspect(&self) -> Result<Vec<String>> {
+        self.transaction("inspecting it", |transaction| contradictions(transaction))
+            .await
+    }
+}
+
+/// A site's number and state, if it was ever committed.
+fn site_row(transaction: &Connection, site: &SiteId) -> Result<Option<(i64, SiteState)>, Fault> {
+    let found = transaction
+        .prepare_cached("SELECT id, watermark, counted_from, seal FROM site WHERE name = ?1")?
+        .query_row([site.as_str()], |row| {
+            let (id, watermark, counted_from) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let seal: Option<Vec<u8>> = row.get(3)?;
+            let expected = site_seal(id, site.as_str(), watermark, counted_from);
+            let good = seal.as_deref() == Some(&expected[..]);
+            Ok((id, watermark, counted_from, good))
+        })
+        .optional()?;
+    let Some((id, watermark, counted_from, good)) = found else {
+        return Ok(None);
+    };
+    if !good {
+        return Err(Fault::Damaged(format!(
+            "what it keeps of the site {site} is not what was written"
+        )));
+    }
+    let rereads = transaction
+        .prepare_cached("SELECT step, done FROM reread WHERE site = ?1 ORDER BY step")?
+        .query_map([id], |row| Ok((row.get(0)?, time(row.get(1)?))))?
+        .collect::<Result<_, _>>()?;
+    let state = SiteState {
+        watermark: watermark.map(time),
+        counted_from: counted_from.map(time),
+        rereads,
+    };
+    Ok(Some((id, state)))
+}
+
+/// An output's state, if it is registered.
+fn output_row(transaction: &Connection, output: &OutputName) -> Result<Option<OutputState>, Fault> {
+    let found = transaction
+        .prepare_cached("SELECT seq, checkpoint, seal FROM output WHERE name = ?1")?
+        .query_row([output.as_str()], |row| {
+            let (seq, checkpoint): (_, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+            let seal: Option<Vec<u8>> = row.get(2)?;
+            let expected = output_seal(output.as_str(), seq, checkpoint.as_deref());
+            let good = seal.as_deref() == Some(&expected[..]);
+            Ok((OutputState { seq, checkpoint }, good))
+        })
+        .optional()?;
+    match found {
+        Some((_, false)) => Err(Fault::Damaged(format!(
+            "what it keeps of the output {output} is not what was written"
+        ))),
+        Some((state, true)) => Ok(Some(state)),
+        None => Ok(None),
+    }
+}
+
+/// What tells that a site's row is as it was written.
+pub(super) fn site_seal(
+    id: i64,
+    name: &str,
+    watermark: Option<i64>,
+    counted_from: Option<i64>,
+) -> [u8; 8] {
+    let number = |number: Option<i64>| number.map(i64::to_le_bytes).unwrap_or_default();
+    seal(&[
+        &id.to_le_bytes(),
+        name.as_bytes(),
+        &[
+            u8::from(watermark.is_some()),
+            u8::from(counted_from.is_some()),
+        ],
+        &number(watermark),
+        &number(counted_from),
+    ])
+}
+
+/// What tells that a record's row is as it was written.
+pub(super) fn record_seal(record: &RecordRow<'_>) -> [u8; 8] {
+    seal(&[
+        &record.seq.to_le_bytes(),
+        &record.site.to_le_bytes(),
+        &record.ms.to_le_bytes(),
+        record.fingerprint,
+        &record.ordinal.to_le_bytes(),
+        record.line,
+    ])
+}
+
+/// A row of the table of records.
+pub(super) struct RecordRow<'a> {
+    pub(super) seq: i64,
+    pub(super) site: i64,
+    pub(super) ms: i64,
+    pub(super) fingerprint: &'a [u8; Fingerprint::LEN],
+    pub(super) ordinal: u32,
+    pub(super) line: &'a [u8],
+}
+
+/// What tells that an output's row is as it was written.
+pub(super) fn output_seal(name: &str, seq: i64, checkpoint: Option<&[u8]>) -> [u8; 8] {
+    seal(&[
+        name.as_bytes(),
+        &seq.to_le_bytes(),
+        &[u8::from(checkpoint.is_some())],
+        checkpoint.unwrap_or_default(),
+    ])
+}
+
+fn seal(parts: &[&[u8]]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut seal = [0; 8];
+    seal.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    seal
+}
+
+/// Seals a site's row, after each change of it.
+pub(super) fn seal_site(transaction: &Connection, id: i64) -> Result<(), Fault> {
+    let (name, watermark, counted_from): (String, _, _) = transaction
+        .prepare_cached("SELECT name, watermark, counted_from FROM site WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    transaction
+        .prepare_cached("UPDATE site SET seal = ?2 WHERE id = ?1")?
+        .execute(params![id, site_seal(id, &name, watermark, counted_from)])?;
+    Ok(())
+}
+
+fn seal_output(transaction: &Connection, name: &str) -> Result<(), Fault> {
+    let (seq, checkpoint): (i64, Option<Vec<u8>>) = transaction
+        .prepare_cached("SELECT seq, checkpoint FROM output WHERE name = ?1")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    transaction
+        .prepare_cached("UPDATE output SET seal = ?2 WHERE name = ?1")?
+        .execute(params![name, output_seal(name, seq, checkpoint.as_deref())])?;
+    Ok(())
+}
+
+fn site_names(transaction: &Connection) -> Result<Vec<SiteId>, Fault> {
+    let names = transaction
+        .prepare_cached("SELECT name FROM site ORDER BY name")?
+        .query_map([], |row| Ok(SiteId::new(row.get::<_, Arc<str>>(0)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(names)
+}
+
+fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, Fault> {
+    let names = transaction
+        .prepare_cached("SELECT name FROM output ORDER BY name")?
+        .query_map([], |row| Ok(OutputName::new(row.get::<_, Arc<str>>(0)?)))?
+        .collect::<Result<_, _>>()?;
+    Ok(names)
+}
+
+fn depth_behind(transaction: &Connection, seq: i64) -> Result<Depth, Fault> {
+    let depth = transaction
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(length(line)), 0) FROM record WHERE seq > ?1",
+        )?
+        .query_row([seq], |row| {
+            Ok(Depth {
+                records: row.get::<_, i64>(0)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            })
+        })?;
+    Ok(depth)
+}
+
+/// Everything but the size, which only the file system knows.
+fn overview(transaction: &Transaction<'_>) -> Result<Overview, Fault> {
+    let mut overview = Overview {
+        schema_version: transaction.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        size: 0,
+        depth: depth_behind(transaction, i64::MIN)?,
+        ..Overview::default()
+    };
+    for id in site_names(transaction)? {
+        let Some((number, state)) = site_row(transaction, &id)? else {
+            continue;
+        };
+        let counts: i64 = transaction
+            .prepare_cached("SELECT count(*) FROM ledger WHERE site = ?1")?
+            .query_row([number], |row| row.get(0))?;
+        let counts = counts.unsigned_abs();
+        overview.sites.push(SiteOverview { id, state, counts });
+    }
+    for name in output_names(transaction)? {
+        let Some(OutputState { seq, .. }) = output_row(transaction, &name)? else {
+            continue;
+        };
+        let waiting = depth_behind(transaction, seq)?;
+        overview.outputs.push(OutputOverview { name, seq, waiting });
+    }
+    Ok(overview)
+}
+
+fn rewind(
+    transaction: &Transaction<'_>,
+    id: i64,
+    site: &SiteId,
+    state: &SiteState,
+    to: Timestamp,
+) -> Result<(), Fault> {
+    let Some(watermark) = state.watermark else {
+        return Err(Fault::Rule(format!("the site {site} has no watermark")));
+    };
+    if to >= watermark {
+        return Ok(());
+    }
+    let counted_from = state.counted_from.unwrap_or(watermark);
+    // What is spooled was committed, however old it is: it must not come a second time.
+    transaction.execute(
+        "INSERT INTO ledger (site, ms, fingerprint, n)
+         SELECT site, ms, fingerprint, max(ordinal) FROM record
+         WHERE site = ?1 AND ms >= ?2 AND ms < ?3 GROUP BY site, ms, fingerprint
+         ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
+        params![id, to.as_millis(), counted_from.as_millis()],
+    )?;
+    transaction.execute(
+        "UPDATE site SET watermark = ?2, counted_from = ?3 WHERE id = ?1",
+        params![id, to.as_millis(), to.min(counted_from).as_millis()],
+    )?;
+    seal_site(transaction, id)
+}
+
+/// How many contradictions are worth naming.
+const NAMED: usize = 100;
+
+/// What SQLite finds broken, and what our own rules do.
+pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    {
+        let mut check = transaction.prepare("PRAGMA integrity_check(100)")?;
+        let mut rows = check.query([])?;
+        while let Some(row) = rows.next()? {
+            let verdict: String = row.get(0)?;
+            if verdict != "ok" {
+                found.push(verdict);
+            }
+        }
+    }
+    if !found.is_empty() {
+        // What is said about the rows of a broken file would be noise.
+        return Ok(found);
+    }
+    {
+        let mut check = transaction.prepare("PRAGMA foreign_key_check")?;
+        let mut rows = check.query([])?;
+        while found.len() < NAMED
+            && let Some(row) = rows.next()?
+        {
+            let table: String = row.get(0)?;
+            found.push(format!(
+                "a row of {table} belongs to a site that is not there"
+            ));
+        }
+    }
+    check_sealed_rows(transaction, &mut found)?;
+    check_positions(transaction, &mut found)?;
+    check_records(transaction, &mut found)?;
+    found.truncate(NAMED);
+    Ok(found)
+}
+
+/// The rows from which a wrong number would lose records.
+fn check_sealed_rows(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
+    let mut note = |fault: Fault| match fault {
+        Fault::Damaged(verdict) => {
+            found.push(verdict);
+            Ok(())
+        }
+        other => Err(other),
+    };
+    for site in site_names(transaction)? {
+        match site_row(transaction, &site) {
+            Ok(Some((_, state))) if state.watermark.is_some() != state.counted_from.is_some() => {
+                note(Fault::Damaged(format!(
+                    "the site {site} has one of watermark and beginning of counts"
+                )))?;
+            }
+            Ok(_) => {}
+            Err(fault) => note(fault)?,
+        }
+    }
+    for output in output_names(transaction)? {
+        if let Err(fault) = output_row(transaction, &output) {
+            note(fault)?;
+        }
+    }
+    Ok(())
+}
+
+/// The last number that was given out.
+fn last_seq(transaction: &Connection) -> Result<i64, Fault> {
+    let last = transaction
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'")?
+        .query_row([], |row| row.get(0))?;
+    Ok(last)
+}
+
+/// A number that is given out again would be behind an output that stands there already.
+fn check_positions(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
+    let last = last_seq(transaction)?;
+    let mut check = transaction.prepare(
+        "SELECT 'the output ' || name, seq FROM output WHERE seq > ?1 OR seq < 0
+         UNION ALL SELECT 'a record', max(seq) FROM record HAVING max(seq) > ?1",
+    )?;
+    let mut rows = check.query([last])?;
+    while let Some(row) = rows.next()? {
+        let (what, seq): (String, i64) = (row.get(0)?, row.get(1)?);
+        found.push(format!(
+            "{what} stands at {seq}, and the last number given out is {last}"
+        ));
+    }
+    Ok(())
+}
+
+fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
+    let mut check = transaction.prepare(
+        "SELECT seq, record.ms, record.fingerprint, line, ordinal, ledger.n, site.counted_from,
+                record.site, record.seal
+         FROM record JOIN site ON site.id = record.site
+         LEFT JOIN ledger ON ledger.site = record.site AND ledger.ms = record.ms
+                         AND ledger.fingerprint = record.fingerprint
+         ORDER BY seq",
+    )?;
+    let mut rows = check.query([])?;
+    while found.len() < NAMED
+        && let Some(row) = rows.next()?
+    {
+        let (seq, ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (fingerprint, line): (_, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        let (ordinal, n): (u32, Option<u32>) = (row.get(4)?, row.get(5)?);
+        let expected = record_seal(&RecordRow {
+            seq,
+            site: row.get(7)?,
+            ms,
+            fingerprint: &fingerprint,
+            ordinal,
+            line: &line,
+        });
+        if row.get::<_, Option<Vec<u8>>>(8)?.as_deref() != Some(&expected[..]) {
+            found.push(format!(
+                "record {seq} of {} is not what was written",
+                time(ms)
+            ));
+        } else if let Some(problem) = line_problem(ms, fingerprint, &Bytes::from(line)) {
+            found.push(format!("record {seq} of {}: {problem}", time(ms)));
+        }
+        let counted_from: Option<i64> = row.get(6)?;
+        let counted = counted_from.is_some_and(|from| ms >= from);
+        if counted && n.unwrap_or(0) < ordinal {
+            found.push(format!(
+                "record {seq} of {} is copy {ordinal}, and {} were counted",
+                time(ms),
+                n.unwrap_or(0)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Why a record's line cannot be what was committed under this time and fingerprint.
+pub(super) fn line_problem(
+    ms: i64,
+    fingerprint: [u8; Fingerprint::LEN],
+    line: &Bytes,
+) -> Option<&'static str> {
+    let Ok(record) = RawRecord::parse(line.clone()) else {
+        return Some("its line is not JSON");
+    };
+    if record.fingerprint() != Fingerprint::from_bytes(fingerprint) {
+        return Some("its line has another fingerprint");
+    }
+    match record.time() {
+        Some(told) if told != time(ms) => Some("its line tells another time"),
+        _ => None,
     }
 }
 
@@ -375,12 +888,15 @@ fn write_commit(
             ],
             |row| row.get(0),
         )?;
+    seal_site(transaction, id)?;
     let mut count = transaction.prepare_cached(
         "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (?1, ?2, ?3, 1)
          ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n",
     )?;
+    let mut seq = last_seq(transaction)?;
     let mut keep = transaction.prepare_cached(
-        "INSERT INTO record (site, ms, fingerprint, ordinal, line) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO record (seq, site, ms, fingerprint, ordinal, line, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for record in &commit.records {
         let ms = record.time.as_millis();
@@ -392,7 +908,17 @@ fn write_commit(
                 record.fingerprint, record.time, record.ordinal
             )));
         }
-        keep.execute(params![id, ms, fingerprint, n, &record.line[..]])?;
+        seq += 1;
+        let row = RecordRow {
+            seq,
+            site: id,
+            ms,
+            fingerprint,
+            ordinal: n,
+            line: &record.line,
+        };
+        let seal = record_seal(&row);
+        keep.execute(params![seq, id, ms, fingerprint, n, row.line, seal])?;
     }
     transaction
         .prepare_cached("DELETE FROM ledger WHERE site = ?1 AND ms < ?2")?
@@ -425,16 +951,32 @@ fn time(millis: i64) -> Timestamp {
 /// Makes an empty spool beside its place and moves it there whole, so that a file that is empty
 /// or without tables is always a damaged one.
 fn create(dir: &Path, path: &Path) -> Result<()> {
+    refuse_log_alone(dir, path)?;
+    let fresh = dir.join(format!("{FILE}.new"));
+    create_at(&fresh)?;
+    fs::rename(&fresh, path)
+        .and_then(|()| sync_directory(dir))
+        .map_err(|error| unusable(path, error))
+}
+
+/// A log without its database is what is left of one, and no reason to begin anew.
+fn refuse_log_alone(dir: &Path, path: &Path) -> Result<()> {
     let log = dir.join(format!("{FILE}-wal"));
     if log.symlink_metadata().is_ok() {
         let fault = Fault::Damaged(format!("{} is there without it", log.display()));
         return Err(fault.explain(path, "opening it"));
     }
-    let fresh = dir.join(format!("{FILE}.new"));
-    match fs::remove_file(&fresh) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unusable(&fresh, error)),
+    Ok(())
+}
+
+/// Makes an empty spool at `fresh`, in place of what an interrupted attempt left there.
+pub(super) fn create_at(fresh: &Path) -> Result<()> {
+    for left in [
+        fresh.to_owned(),
+        beside(fresh, "-journal"),
+        beside(fresh, "-wal"),
+    ] {
+        remove_if_there(&left)?;
     }
     // SQLite would create it readable for others; its log inherits what we choose.
     OpenOptions::new()
@@ -442,9 +984,9 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
         .create_new(true)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&fresh)
-        .map_err(|error| unusable(&fresh, error))?;
-    let filled = connect(&fresh).and_then(|mut connection| {
+        .open(fresh)
+        .map_err(|error| unusable(fresh, error))?;
+    let filled = connect(fresh).and_then(|mut connection| {
         // Has to be said before the first table.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -452,32 +994,127 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
         connection.close().map_err(|(_, error)| error)?;
         Ok(())
     });
-    filled.map_err(|fault| fault.explain(&fresh, "creating it"))?;
-    fs::rename(&fresh, path)
-        .and_then(|()| sync_directory(dir))
-        .map_err(|error| unusable(path, error))
+    filled.map_err(|fault| fault.explain(fresh, "creating it"))
 }
 
-fn connect(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The file that SQLite keeps beside a database under the same name and `suffix`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     Ok(Connection::open_with_flags(path, flags)?)
 }
 
-fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
-    let mut connection = connect(path)?;
-    let integer = |connection: &Connection, name| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+/// A connection that reads alone and leaves no trace.
+pub(super) fn connect_read_only(path: &Path) -> Result<Connection, Fault> {
+    check_files(path)?;
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = if beside(path, "-wal").exists() {
+        Connection::open_with_flags(path, flags)?
+    } else {
+        // Nobody has it open. Without this word SQLite would create a log for its own reading.
+        flags |= OpenFlags::SQLITE_OPEN_URI;
+        let mut uri = url::Url::from_file_path(path)
+            .map_err(|()| Fault::Rule("its path is not absolute".to_owned()))?;
+        uri.set_query(Some("immutable=1"));
+        Connection::open_with_flags(uri.as_str(), flags)?
     };
-    if integer(&connection, "application_id")? != i64::from(APPLICATION_ID) {
+    // The last one to close a database moves its log into it, if it is not told otherwise.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    let version = schema_version(&connection)?;
+    check_schema(&connection, version)?;
+    if version < MIGRATIONS.len() {
+        return Err(Fault::Older(version));
+    }
+    Ok(connection)
+}
+
+/// What can be seen of the files before SQLite is asked, which makes the best of what it finds.
+fn check_files(path: &Path) -> Result<(), Fault> {
+    let mut magic = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            return Err(Fault::File(error));
+        }
+        _ if magic == *MAGIC => {}
+        _ => {
+            return Err(Fault::Damaged(
+                "it does not begin as a database does".to_owned(),
+            ));
+        }
+    }
+    // A process that dies leaves both, one that ends well leaves none, and the log is made first
+    // and deleted last.
+    let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
+    if index.exists() && !log.exists() {
+        return Err(Fault::Damaged(format!(
+            "{} is gone, and what it held with it",
+            log.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The version of the schema, if the database is ours and not newer than this program.
+pub(super) fn schema_version(connection: &Connection) -> Result<usize, Fault> {
+    let integer = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if integer("application_id")? != i64::from(APPLICATION_ID) {
         return Err(Fault::Damaged("it is empty, or not ours".to_owned()));
     }
-    let found = integer(&connection, "user_version")?;
-    let version = match usize::try_from(found) {
-        Ok(version) if version <= MIGRATIONS.len() => version,
-        _ => return Err(Fault::Newer(found)),
-    };
+    let found = integer("user_version")?;
+    match usize::try_from(found) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        _ => Err(Fault::Newer(found)),
+    }
+}
+
+/// The tables are kept as the text that made them: a wrong letter there is a table of another
+/// name, and for SQLite nothing is wrong with it.
+pub(super) fn check_schema(connection: &Connection, version: usize) -> Result<(), Fault> {
+    let fresh = Connection::open_in_memory()?;
+    for migration in &MIGRATIONS[..version.min(MIGRATIONS.len())] {
+        fresh.execute_batch(migration)?;
+    }
+    if schema(connection)? == schema(&fresh)? {
+        Ok(())
+    } else {
+        let verdict = format!("its tables are not those of schema version {version}");
+        Err(Fault::Damaged(verdict))
+    }
+}
+
+fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, Fault> {
+    let rows = connection
+        .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?
+        .query_map([], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
+    check_files(path)?;
+    let mut connection = connect(path)?;
+    let version = schema_version(&connection)?;
+    check_schema(&connection, version)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -488,12 +1125,19 @@ fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
     connection.pragma_update(None, "trusted_schema", false)?;
     // Otherwise the log keeps the size of the largest commit for ever.
     connection.pragma_update_and_check(None, "journal_size_limit", KEPT_FREE, |_| Ok(()))?;
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Err(Fault::Damaged(verdict));
     }
     migrate(&mut connection, version)?;
-    Ok(connection)
+    let mut wrong = Vec::new();
+    check_sealed_rows(&connection, &mut wrong)?;
+    check_positions(&connection, &mut wrong)?;
+    match wrong.into_iter().next() {
+        Some(wrong) => Err(Fault::Damaged(wrong)),
+        None => Ok(connection),
+    }
 }
 
 fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fault> {
@@ -504,6 +1148,7 @@ fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fault> {
     for migration in &MIGRATIONS[from..] {
         transaction.execute_batch(migration)?;
     }
+    seal_all(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     let version = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     transaction.pragma_update(None, "user_version", version)?;
@@ -511,14 +1156,61 @@ fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Seals what an earlier version wrote.
+pub(super) fn seal_all(transaction: &Connection) -> Result<(), Fault> {
+    let ids: Vec<i64> = transaction
+        .prepare("SELECT id FROM site WHERE seal IS NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        seal_site(transaction, id)?;
+    }
+    let names: Vec<String> = transaction
+        .prepare("SELECT name FROM output WHERE seal IS NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in names {
+        seal_output(transaction, &name)?;
+    }
+    let mut unsealed = transaction.prepare(
+        "SELECT seq, site, ms, fingerprint, ordinal, line FROM record
+         WHERE seal IS NULL AND seq > ?1 ORDER BY seq LIMIT 1",
+    )?;
+    let mut seal = transaction.prepare("UPDATE record SET seal = ?2 WHERE seq = ?1")?;
+    let mut last = i64::MIN;
+    loop {
+        let next = unsealed.query_row([last], |row| {
+            let row = RecordRow {
+                seq: row.get(0)?,
+                site: row.get(1)?,
+                ms: row.get(2)?,
+                fingerprint: &row.get(3)?,
+                ordinal: row.get(4)?,
+                line: &row.get::<_, Vec<u8>>(5)?,
+            };
+            Ok((row.seq, record_seal(&row)))
+        });
+        let Some((seq, sealed)) = next.optional()? else {
+            return Ok(());
+        };
+        seal.execute(params![seq, sealed])?;
+        last = seq;
+    }
+}
+
 /// What can go wrong inside, before it is said where.
 #[derive(Debug)]
-enum Fault {
+pub(super) enum Fault {
     Sqlite(rusqlite::Error),
+    File(io::Error),
     /// The file does not hold what we left in it.
     Damaged(String),
     /// The schema has this version, which is not known here.
     Newer(i64),
+    /// The schema has this version, which nothing may be changed about now.
+    Older(usize),
+    /// A good database, of another program.
+    Foreign,
     /// The caller broke a rule of the trait.
     Rule(String),
 }
@@ -529,6 +1221,12 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
 impl Fault {
     /// Whether the disk failed, as opposed to being full or busy.
     fn is_of_the_disk(&self) -> bool {
@@ -536,7 +1234,7 @@ impl Fault {
             if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
     }
 
-    fn explain(self, path: &Path, what: &str) -> Error {
+    pub(super) fn explain(self, path: &Path, what: &str) -> Error {
         let shown = path.display();
         let error = match self {
             Self::Rule(rule) => return Error::internal(format!("the spool {shown}: {rule}")),
@@ -549,10 +1247,33 @@ impl Fault {
                         MIGRATIONS.len()
                     ),
                     "A newer confluence-audit has used it. Install that version again, or give \
-                     this one another state directory.",
+                     this one another state directory. If there never was a newer one, the file \
+                     is damaged: run `confluence-audit state repair`.",
+                );
+            }
+            Self::Older(version) => {
+                return Error::new(
+                    ErrorKind::State,
+                    format!("the spool {shown} has schema version {version}, of an older program"),
+                    "The next run of `confluence-audit fetch` brings it up to date.",
+                );
+            }
+            Self::Foreign => {
+                return Error::new(
+                    ErrorKind::State,
+                    format!("{shown} is the database of another program, and was left as it is"),
+                    "Find out what put it there, or choose another state directory.",
                 );
             }
             Self::Damaged(verdict) => return damaged(path).with_source(Verdict(verdict)),
+            Self::File(error) => return unusable(path, error),
+            // A value of another kind than we write.
+            Self::Sqlite(
+                error @ (rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)),
+            ) => return damaged(path).with_source(error),
             Self::Sqlite(error) => error,
         };
         match error.sqlite_error_code() {
@@ -581,21 +1302,22 @@ impl Fault {
 }
 
 fn damaged(path: &Path) -> Error {
-    let shown = path.display();
+    let dir = path.parent().unwrap_or(path).display();
     Error::new(
         ErrorKind::State,
-        format!("the spool {shown} is damaged and was left as it is"),
         format!(
-            "Restore the state directory from a backup, or save what can be read: \
-             sqlite3 {shown} .recover | sqlite3 saved.sqlite3 (then compare `PRAGMA \
-             application_id` and `user_version`). Moving {shown} and its -wal file away begins \
-             anew: everything that the site retains is then read and delivered once more; \
-             `confluence-audit verify` shows what the outputs hold twice."
+            "the spool {} is damaged and was left as it is",
+            path.display()
+        ),
+        format!(
+            "Run `confluence-audit state repair --state-dir {dir}`: it saves what can be read, \
+             says what cannot, and keeps the damaged file. Restoring the state directory from a \
+             backup delivers once more what came after it."
         ),
     )
 }
 
-fn unusable(path: &Path, error: io::Error) -> Error {
+pub(super) fn unusable(path: &Path, error: io::Error) -> Error {
     Error::new(
         ErrorKind::Io,
         format!("{} cannot be used", path.display()),
@@ -675,6 +1397,9 @@ mod tests {
         a_confirmation_never_moves_back_nor_ahead
         sweeping_takes_what_every_output_has
         numbers_are_not_used_again
+        the_overview_shows_what_is_there
+        rewinding_keeps_counts_and_records
+        rewinding_beyond_the_counts_knows_what_is_spooled
     }
 
     #[test]
@@ -705,7 +1430,7 @@ mod tests {
         assert_eq!(pragma("synchronous"), 2, "FULL");
         assert_eq!(pragma("foreign_keys"), 1);
         assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
-        assert_eq!(pragma("user_version"), 1);
+        assert_eq!(pragma("user_version"), 2);
     }
 
     #[test]
@@ -726,7 +1451,7 @@ mod tests {
         ] {
             fs::write(dir.file(), bad).expect("the damage");
             let error = dir.refusal();
-            assert!(error.remedy().contains(".recover"), "{error:?}");
+            assert!(error.remedy().contains("state repair"), "{error:?}");
             assert_eq!(fs::read(dir.file()).expect("its bytes"), bad);
         }
     }

@@ -1,0 +1,414 @@
+//! `state`: looks at what is kept between runs, takes it back in time, and repairs it.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use confluence_audit_collector::config::{Address, SiteConfig};
+use confluence_audit_collector::spool::{
+    Depth, Overview, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
+};
+use confluence_audit_collector::{Config, Error, ErrorKind, Lock, SiteId, When, connect};
+use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
+use serde_json::{Value, json};
+
+use crate::args::{self, SiteArgs};
+use crate::report::Failure;
+use crate::settings::{self, Settings};
+
+/// What to do with the state.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum StateCommand {
+    /// Shows how far each site and each output has come; also while a run is going on
+    Show {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checks the whole state for damage and contradictions; changes nothing
+    Verify,
+    /// Has the next run read again from T on. What was delivered and is still counted is not
+    /// delivered again
+    Rewind {
+        /// RFC 3339, a date, epoch milliseconds, or an age such as `7d`
+        #[arg(long, value_name = "T", value_parser = args::when)]
+        to: When,
+        /// The site, by its cloud id or its name in the configuration; needed when there are several
+        #[arg(long, value_name = "SITE")]
+        site: Option<String>,
+        /// Rewind also beyond what is counted: that part is delivered a second time
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Saves what can be read of a damaged state into a new one, and keeps the damaged one
+    Repair,
+}
+
+pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(), Failure> {
+    let place = Place::of(site_args)?;
+    match command {
+        StateCommand::Show { json } => show(&place, json).await,
+        StateCommand::Verify => verify(&place).await,
+        StateCommand::Rewind { to, site, yes } => {
+            rewind(&place, site_args, to, site.as_deref(), yes).await
+        }
+        StateCommand::Repair => repair(&place),
+    }
+}
+
+/// Where the state is, and what the configuration calls the sites in it.
+struct Place {
+    dir: PathBuf,
+    sites: Vec<SiteConfig>,
+}
+
+impl Place {
+    /// Needs no credentials, and no configuration that could be used for a run.
+    fn of(args: &SiteArgs) -> Result<Self, Error> {
+        let file = args.config.clone().or_else(settings::default_config_file);
+        let config = match &file {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        let dir = match args.state_dir.clone().or(config.state_dir) {
+            Some(dir) => dir,
+            None => settings::default_state_dir()?,
+        };
+        Ok(Self {
+            dir,
+            sites: config.sites,
+        })
+    }
+
+    fn shown(&self) -> String {
+        printable(&self.dir.display().to_string(), 4096)
+    }
+
+    /// The name of a site that is configured by its cloud id.
+    fn name(&self, id: &SiteId) -> Option<&str> {
+        let is_it = |site: &&SiteConfig| match &site.address {
+            Address::CloudId(cloud_id) => cloud_id.as_str() == id.as_str(),
+            Address::Url(_) => false,
+        };
+        Some(&self.sites.iter().find(is_it)?.name)
+    }
+
+    /// The directory, if there is anything in it that a run left.
+    fn lock(&self) -> Result<Option<Lock>, Error> {
+        if !self.dir.exists() {
+            return Ok(None);
+        }
+        Lock::acquire(&self.dir).map(Some)
+    }
+
+    fn say_empty(&self) -> Result<(), Failure> {
+        say(&format!(
+            "there is no state in {} yet: nothing was ever fetched",
+            self.shown()
+        ))
+    }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
+}
+
+async fn show(place: &Place, as_json: bool) -> Result<(), Failure> {
+    let overview = SqliteSpool::look(&place.dir).await?;
+    if as_json {
+        return say(&json_of(place, overview.as_ref()).to_string());
+    }
+    match overview {
+        Some(overview) => say(&text_of(place, &overview).join("\n")),
+        None => place.say_empty(),
+    }
+}
+
+fn text_of(place: &Place, overview: &Overview) -> Vec<String> {
+    let mut text = vec![format!(
+        "state in {}: {}, schema version {}",
+        place.shown(),
+        bytes(overview.size),
+        overview.schema_version
+    )];
+    let now = SystemRuntime.now();
+    for site in &overview.sites {
+        let name = place.name(&site.id).map(|name| format!(" ({name})"));
+        let id = format!("{}{}", site.id, name.unwrap_or_default());
+        text.push(format!("site {}", printable(&id, 400)));
+        text.extend(site_text(site, now));
+    }
+    text.push(format!("spool: {}", waiting(overview.depth)));
+    for output in &overview.outputs {
+        text.push(format!(
+            "output {}\n  confirmed up to record {}; still to get: {}",
+            printable(output.name.as_str(), 4096),
+            output.seq,
+            waiting(output.waiting)
+        ));
+    }
+    text
+}
+
+fn site_text(site: &SiteOverview, now: Timestamp) -> Vec<String> {
+    let mut text = vec![match site.state.watermark {
+        Some(watermark) => format!("  read up to {watermark}, {} ago", span(watermark, now)),
+        None => "  never read: the next run begins with its first record".to_owned(),
+    }];
+    if let Some(from) = site.state.counted_from {
+        text.push(format!("  counted from {from} on: {} counts", site.counts));
+    }
+    for (step, done) in &site.state.rereads {
+        let step = printable(step, 40);
+        text.push(format!(
+            "  read {step} back {} ago ({done})",
+            span(*done, now)
+        ));
+    }
+    text
+}
+
+fn json_of(place: &Place, overview: Option<&Overview>) -> Value {
+    let Some(overview) = overview else {
+        return json!({"state_dir": place.dir.display().to_string(), "exists": false});
+    };
+    let depth = |depth: Depth| json!({"records": depth.records, "bytes": depth.bytes});
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let sites = overview.sites.iter().map(|site| {
+        let rereads = site.state.rereads.iter();
+        json!({
+            "id": site.id.as_str(),
+            "name": place.name(&site.id),
+            "watermark": time(site.state.watermark),
+            "counted_from": time(site.state.counted_from),
+            "counts": site.counts,
+            "rereads": rereads
+                .map(|(step, done)| (step.clone(), json!(done.to_string())))
+                .collect::<serde_json::Map<_, _>>(),
+        })
+    });
+    let outputs = overview.outputs.iter().map(|output| {
+        json!({
+            "name": output.name.as_str(),
+            "seq": output.seq,
+            "waiting": depth(output.waiting),
+        })
+    });
+    json!({
+        "state_dir": place.dir.display().to_string(),
+        "exists": true,
+        "schema_version": overview.schema_version,
+        "size": overview.size,
+        "sites": sites.collect::<Vec<_>>(),
+        "spool": depth(overview.depth),
+        "outputs": outputs.collect::<Vec<_>>(),
+    })
+}
+
+async fn verify(place: &Place) -> Result<(), Failure> {
+    let Some(_lock) = place.lock()? else {
+        return place.say_empty();
+    };
+    let Some(spool) = SqliteSpool::open_read_only(&place.dir)? else {
+        return place.say_empty();
+    };
+    let problems = spool.inspect().await?;
+    for problem in &problems {
+        say(&format!("wrong: {}", printable(problem, 2000)))?;
+    }
+    if problems.is_empty() {
+        let overview = spool.overview().await?;
+        return say(&format!(
+            "the state in {} is sound: {} sites, {} outputs, {}",
+            place.shown(),
+            overview.sites.len(),
+            overview.outputs.len(),
+            waiting(overview.depth)
+        ));
+    }
+    Err(Error::new(
+        ErrorKind::State,
+        format!(
+            "the state in {} is damaged: {} contradictions",
+            place.shown(),
+            problems.len()
+        ),
+        format!(
+            "Run `confluence-audit state repair --state-dir {}`: it saves what can be believed, \
+             says what cannot, and keeps the damaged file.",
+            place.shown()
+        ),
+    )
+    .into())
+}
+
+async fn rewind(
+    place: &Place,
+    site_args: &SiteArgs,
+    to: When,
+    wanted: Option<&str>,
+    yes: bool,
+) -> Result<(), Failure> {
+    let to = to.at(SystemRuntime.now());
+    let nothing = || args::usage(&format!("there is no state in {} to rewind", place.shown()));
+    let Some(lock) = place.lock()? else {
+        return Err(nothing());
+    };
+    if SqliteSpool::open_read_only(lock.dir())?.is_none() {
+        return Err(nothing());
+    }
+    let spool = SqliteSpool::open(lock.dir())?;
+    let sites = spool.overview().await?.sites;
+    let site = choose(place, site_args, &sites, wanted).await?;
+    let (Some(watermark), Some(counted_from)) = (site.state.watermark, site.state.counted_from)
+    else {
+        return Err(args::usage(&format!(
+            "the site {} begins anew as it is",
+            site.id
+        )));
+    };
+    if to >= watermark {
+        return Err(args::usage(&format!(
+            "the site {} has been read up to {watermark}; {to} is not before that",
+            site.id
+        )));
+    }
+    if to < counted_from && !yes {
+        return Err(args::usage(&format!(
+            "what was delivered is counted from {counted_from} on; everything from {to} until \
+             then, {}, would be delivered a second time. Give --yes if that is meant, or --to \
+             {counted_from}",
+            span(to, counted_from)
+        )));
+    }
+    let state = spool.rewind(&site.id, to).await?;
+    let again = if to < counted_from {
+        format!(
+            "; what is older than {counted_from}, {}, will be delivered a second time",
+            span(to, counted_from)
+        )
+    } else {
+        String::new()
+    };
+    let now_at = state.watermark.unwrap_or(to);
+    let id = printable(site.id.as_str(), 400);
+    say(&format!(
+        "site {id}: rewound from {watermark} to {now_at}{again}"
+    ))
+}
+
+/// The site that is meant, by id, by its name in the configuration, or because there is no other.
+async fn choose<'a>(
+    place: &Place,
+    site_args: &SiteArgs,
+    sites: &'a [SiteOverview],
+    wanted: Option<&str>,
+) -> Result<&'a SiteOverview, Failure> {
+    let known = || {
+        let ids: Vec<&str> = sites.iter().map(|site| site.id.as_str()).collect();
+        ids.join(", ")
+    };
+    let Some(wanted) = wanted else {
+        return match sites {
+            [site] => Ok(site),
+            [] => Err(args::usage(
+                "no site was ever read: there is nothing to rewind",
+            )),
+            _ => Err(args::usage(&format!(
+                "name one of the sites with --site: {}",
+                known()
+            ))),
+        };
+    };
+    if let Some(site) = sites.iter().find(|site| site.id.as_str() == wanted) {
+        return Ok(site);
+    }
+    let id = match place.sites.iter().find(|site| site.name == wanted) {
+        None => None,
+        Some(SiteConfig {
+            address: Address::CloudId(id),
+            ..
+        }) => Some(SiteId::new(id.as_str())),
+        // The state knows a site by its cloud id, which only the site can tell.
+        Some(site) => {
+            let settings = Settings::read(site_args)?;
+            let credentials = settings.credentials_dir.as_deref();
+            Some(connect(&settings.http, site, credentials).await?.id)
+        }
+    };
+    let site = sites.iter().find(|site| Some(&site.id) == id.as_ref());
+    site.ok_or_else(|| {
+        args::usage(&format!(
+            "--site {wanted} is none of the sites in the state: {}",
+            known()
+        ))
+    })
+}
+
+fn repair(place: &Place) -> Result<(), Failure> {
+    let Some(lock) = place.lock()? else {
+        return place.say_empty();
+    };
+    match SqliteSpool::repair(&lock, SystemRuntime.now())? {
+        Repair::NoSpool => place.say_empty(),
+        Repair::Repaired(repaired) => say(&text_of_repair(&repaired).join("\n")),
+        _ => say(&format!(
+            "the state in {} is not damaged; nothing was changed",
+            place.shown()
+        )),
+    }
+}
+
+fn text_of_repair(repaired: &Repaired) -> Vec<String> {
+    let kept = repaired.kept.as_path();
+    let shown = |path: &Path| printable(&path.display().to_string(), 4096);
+    let mut text = vec![
+        format!(
+            "repaired; the damage was: {}",
+            printable(&repaired.damage, 500)
+        ),
+        format!("the damaged file is kept: {}", shown(kept)),
+    ];
+    text.push(format!(
+        "saved: {} watermarks, {} positions of outputs, {} counts, {} records",
+        repaired.sites, repaired.outputs, repaired.counts, repaired.records
+    ));
+    if repaired.lost.is_empty() {
+        text.push("nothing that is known of was lost".to_owned());
+    }
+    for lost in &repaired.lost {
+        text.push(format!("lost: {}", printable(lost, 1000)));
+    }
+    text.push(
+        "the next run delivers again what it does not find counted; `confluence-audit verify` \
+         shows what outputs lack or hold twice"
+            .to_owned(),
+    );
+    text
+}
+
+fn waiting(depth: Depth) -> String {
+    match depth.records {
+        0 => "nothing".to_owned(),
+        1 => format!("1 record ({})", bytes(depth.bytes)),
+        records => format!("{records} records ({})", bytes(depth.bytes)),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+/// How long it is between two instants, in the largest fitting unit.
+fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.since(from).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
