@@ -1,0 +1,23 @@
+//! The contract with Confluence Cloud: what the core asks, and what it makes of the answers in
+//! `fixtures/`, over real HTTP on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails here fails its test"
+)]
+
+mod audit;
+mod auth;
+mod clock;
+mod endpoints;
+mod errors;
+mod fixture;
+mod fixtures;
+mod log;
+mod oauth;
+mod pager;
+mod redaction;
+mod retries;
+mod site;
+mod sites;
+mod wire;

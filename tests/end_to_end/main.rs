@@ -1,0 +1,18 @@
+//! The programs as their users run them: started as processes in an empty environment, against a simulated site.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails here fails its test"
+)]
+
+mod errors;
+mod faults;
+mod fetch;
+mod lines;
+mod place;
+mod program;
+mod quirks;
+mod raw;
+mod recorded;
+mod server;
+mod site;
