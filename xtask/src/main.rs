@@ -7,6 +7,7 @@ mod fixture;
 mod pseudonym;
 mod record;
 mod reference;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -34,6 +35,8 @@ enum Task {
     Record(Box<record::Args>),
     /// Write docs/cli.md from the program's own help
     Reference(reference::Args),
+    /// Kill, starve and fail the program in every way, and count what its output lacks or doubles
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Record(args) => record::run(&args),
         Task::Reference(args) => reference::run(&args),
+        Task::Torture(args) => torture::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,146 @@
+//! The torture: the real program against a simulated site, killed, starved and failed in every way
+//! that can be thought of, then left to finish. In the end every record of the site has to stand
+//! in the output once: none lost, none twice, none torn.
+
+mod backfill;
+mod calls;
+mod full;
+mod inject;
+mod kill;
+mod readers;
+mod rotate;
+mod row;
+mod site;
+mod tally;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use clap::ValueEnum;
+
+use crate::{Result, cargo, root};
+
+/// What `cargo xtask torture` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many runs are killed at random
+    #[arg(long, value_name = "N")]
+    kills: Option<u64>,
+    /// What chance is drawn from; printed with each row
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// A short form for the gate: the program of the dev profile, and a sample of each mode
+    #[arg(long)]
+    short: bool,
+    /// Run this mode alone; may be given several times
+    #[arg(long, value_name = "MODE")]
+    only: Vec<Mode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// SIGKILL at random instants, with faults, rotation and readers
+    Random,
+    /// SIGKILL at every system call that touches the disk
+    Syscall,
+    /// EIO and ENOSPC from every one of them
+    Error,
+    /// A small disk that fills up
+    Full,
+    /// A million records, killed ten times; in the long form only
+    Backfill,
+}
+
+impl Mode {
+    fn run(self, torture: &Torture) -> Result<Vec<row::Row>> {
+        match self {
+            Self::Random => kill::run(torture),
+            Self::Syscall => calls::kill(torture),
+            Self::Error => calls::fail(torture),
+            Self::Full => full::run(torture),
+            Self::Backfill => backfill::run(torture),
+        }
+    }
+}
+
+/// What every mode works with.
+pub(crate) struct Torture {
+    pub(crate) program: PathBuf,
+    pub(crate) kills: u64,
+    pub(crate) seed: u64,
+    pub(crate) short: bool,
+}
+
+impl Torture {
+    /// Says how far it is: some modes take minutes.
+    #[expect(
+        clippy::unused_self,
+        reason = "only those who run a mode have something to say"
+    )]
+    pub(crate) fn say(&self, what: &str) {
+        println!("    {what}");
+    }
+}
+
+/// Runs the modes that were asked for, by default all, and prints the table.
+pub(crate) fn run(args: &Args) -> Result {
+    let torture = Torture {
+        program: build(args.short)?,
+        kills: args.kills.unwrap_or(if args.short { 60 } else { 500 }),
+        seed: args.seed,
+        short: args.short,
+    };
+    let modes = if args.only.is_empty() {
+        Mode::value_variants()
+    } else {
+        &args.only
+    };
+    for tool in ["logrotate", "rsyslogd"] {
+        if !is_installed(tool) {
+            println!("{tool} is not installed: what needs it is skipped");
+        }
+    }
+    let mut rows = Vec::new();
+    for mode in modes {
+        println!("==> {mode:?}");
+        rows.extend(mode.run(&torture)?);
+    }
+    row::print(&rows);
+    if rows.iter().all(|row| row.tally.is_clean()) {
+        Ok(())
+    } else {
+        Err("the promise is broken".into())
+    }
+}
+
+fn build(short: bool) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "confluence-audit-cli",
+    ]);
+    if !short {
+        command.arg("--release");
+    }
+    if !command.status()?.success() {
+        return Err("the program does not build".into());
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let profile = if short { "debug" } else { "release" };
+    Ok(target.join(profile).join("confluence-audit"))
+}
+
+/// Whether a program is there to be started.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", "command -v \"$0\"", program])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success())
+}

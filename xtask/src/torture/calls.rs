@@ -1,0 +1,292 @@
+//! Modes `syscall` and `error`: a run is killed at every call that touches its disk, or every such
+//! call fails once, in a first run and in one that goes on; then a normal run makes it whole.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use confluence_audit_sim::{NewRecords, SimConfig, When};
+use fastrand::Rng;
+
+use super::Torture;
+use super::inject::{CALLS, Fate, Injection, Injector, Tool};
+use super::row::Row;
+use super::site::{End, OUTPUT, Site};
+use super::tally::Tally;
+use crate::Result;
+
+/// Records that a site begins with.
+const RECORDS: usize = 300;
+
+/// In the short form so many calls of a run are chosen for each fate. strace is slow.
+const CHOSEN: [(Tool, usize); 2] = [(Tool::Library, 16), (Tool::Strace, 7)];
+
+/// One site is used for so many runs that go on, so that its files stay small.
+const RUNS_A_SITE: u32 = 40;
+
+/// Mode `syscall`.
+pub(crate) fn kill(torture: &Torture) -> Result<Vec<Row>> {
+    run(torture, "syscall", &[Fate::Kill, Fate::Tear])
+}
+
+/// Mode `error`.
+pub(crate) fn fail(torture: &Torture) -> Result<Vec<Row>> {
+    run(torture, "error", &[Fate::Eio, Fate::Enospc, Fate::Half])
+}
+
+fn run(torture: &Torture, name: &str, fates: &[Fate]) -> Result<Vec<Row>> {
+    let injector = Injector::new()?;
+    let tools = injector.tools();
+    if tools.is_empty() {
+        torture.say(&format!(
+            "{name} is skipped: neither cc nor strace is installed"
+        ));
+    }
+    let mut rows = Vec::new();
+    for tool in tools {
+        let began = Instant::now();
+        let mut trials = Trials {
+            torture,
+            injector: &injector,
+            rng: Rng::with_seed(torture.seed),
+            kills: 0,
+            runs: 0,
+            tally: Tally::default(),
+            ends: BTreeMap::new(),
+            site: None,
+        };
+        for first in [true, false] {
+            trials.go_through(tool, fates, first)?;
+        }
+        torture.say(&format!(
+            "{name} by {tool:?}: runs ended {}",
+            shown(&trials.ends)
+        ));
+        rows.push(Row {
+            mode: format!("{name} {tool:?}").to_lowercase(),
+            kills: trials.kills,
+            runs: trials.runs,
+            tally: trials.tally,
+            spent: began.elapsed(),
+            seed: torture.seed,
+        });
+    }
+    Ok(rows)
+}
+
+fn shown<K: std::fmt::Debug, V: std::fmt::Display>(counts: &BTreeMap<K, V>) -> String {
+    let mut text = String::new();
+    for (name, count) in counts {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "{}{name:?} {count}",
+            if text.is_empty() { "" } else { ", " }
+        );
+    }
+    text
+}
+
+struct Trials<'a> {
+    torture: &'a Torture,
+    injector: &'a Injector,
+    rng: Rng,
+    /// Runs that were met by their fate.
+    kills: u64,
+    runs: u64,
+    tally: Tally,
+    /// How the runs ended that were met by their fate.
+    ends: BTreeMap<String, u64>,
+    /// The site of the runs that go on, and how many it has had.
+    site: Option<(Site, u32)>,
+}
+
+impl Trials<'_> {
+    fn go_through(&mut self, tool: Tool, fates: &[Fate], first: bool) -> Result {
+        let calls = self.calls(first)?;
+        self.torture.say(&format!(
+            "{tool:?}, {}: {}",
+            if first {
+                "a first run"
+            } else {
+                "a run that goes on"
+            },
+            shown(&calls)
+        ));
+        for fate in fates {
+            for injection in self.plan(tool, *fate, &calls) {
+                self.try_from(injection, first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a run calls that nothing befalls. Where only strace is there, this is not known, and
+    /// each kind is tried as long as something happens.
+    fn calls(&mut self, first: bool) -> Result<BTreeMap<String, u32>> {
+        if !self.injector.tools().contains(&Tool::Library) {
+            return Ok(CALLS.iter().map(|call| ((*call).to_owned(), 400)).collect());
+        }
+        let site = self.fresh()?;
+        if !first {
+            site.run()?;
+            self.grow(&site);
+        }
+        self.injector.calls_of_a_run(&site)
+    }
+
+    /// Each call once; in the short form some of them.
+    fn plan(&mut self, tool: Tool, fate: Fate, calls: &BTreeMap<String, u32>) -> Vec<Injection> {
+        let mut plan: Vec<Injection> = CALLS
+            .into_iter()
+            .filter(|call| fate.fits(call, tool))
+            .flat_map(|call| {
+                // A few more: runs differ a little.
+                let most = calls.get(call).copied().unwrap_or(0) + 3;
+                (1..=most).map(move |at| Injection {
+                    tool,
+                    fate,
+                    call,
+                    at,
+                })
+            })
+            .collect();
+        if self.torture.short {
+            self.rng.shuffle(&mut plan);
+            for (_, chosen) in CHOSEN.into_iter().filter(|(of, _)| *of == tool) {
+                plan.truncate(chosen);
+            }
+        }
+        plan
+    }
+
+    fn fresh(&self) -> Result<Site> {
+        Site::start(
+            &self.torture.program,
+            SimConfig {
+                seed: self.torture.seed,
+                records: RECORDS,
+                twins: 0.1,
+                ..SimConfig::default()
+            },
+        )
+    }
+
+    fn grow(&mut self, site: &Site) {
+        let when = When::Late(Duration::from_mins(10));
+        for twins in [false, true] {
+            let count = self.rng.usize(3..20);
+            site.sim.insert(&NewRecords { count, when, twins });
+        }
+    }
+
+    fn try_from(&mut self, injection: Injection, first: bool) -> Result {
+        let (mut site, uses) = match self.site.take() {
+            Some((site, uses)) if !first && uses < RUNS_A_SITE => (site, uses),
+            _ => (self.fresh()?, 0),
+        };
+        if !first {
+            if uses == 0 {
+                site.run()?;
+            }
+            self.grow(&site);
+        }
+        let tally = self.try_on(&mut site, injection)?;
+        if !tally.is_clean() {
+            self.torture
+                .say(&format!("{injection:?}, first run: {first}: {tally:?}"));
+            self.tally
+                .examples
+                .push(format!("{injection:?}, first run: {first}"));
+        } else if !first {
+            self.site = Some((site, uses + 1));
+        }
+        self.tally += tally;
+        Ok(())
+    }
+
+    /// A run that is met by its fate, perhaps a rotation, perhaps a second such run, and one that
+    /// nothing befalls.
+    fn try_on(&mut self, site: &mut Site, injection: Injection) -> Result<Tally> {
+        self.meet(site, &injection)?;
+        // Every other time the file is gone when the program comes back.
+        if self.rng.bool() {
+            rename(&site.output())?;
+        }
+        if self.rng.usize(..3) == 0 {
+            let at = self.rng.u32(1..40);
+            self.meet(site, &Injection { at, ..injection })?;
+        }
+        self.runs += 1;
+        match site.run()? {
+            End::Done(_) => site.tally(),
+            end => {
+                site.keep();
+                Err(format!(
+                    "after {injection:?} a normal run was {end:?}: {}; see {}",
+                    site.stderr(),
+                    site.at().display()
+                )
+                .into())
+            }
+        }
+    }
+
+    fn meet(&mut self, site: &mut Site, injection: &Injection) -> Result {
+        let child = self.injector.command(site, injection)?.spawn()?;
+        let end = site.finish(child)?;
+        self.runs += 1;
+        let Some(place) = Injector::happened(site, injection) else {
+            return Ok(());
+        };
+        self.kills += 1;
+        let name = match end {
+            End::Done(_) => "0".to_owned(),
+            End::Failed(code) => code.to_string(),
+            End::Killed(signal) => format!("signal {signal}"),
+        };
+        *self.ends.entry(name).or_default() += 1;
+        let lies = matches!(end, End::Done(_)) && !site.tally()?.is_clean();
+        let fine = match end {
+            End::Done(_) => !lies,
+            // Reading or writing failed; the output cannot be opened.
+            End::Failed(code) => matches!(code, 73 | 74),
+            End::Killed(signal) => signal == 9 && matches!(injection.fate, Fate::Kill | Fate::Tear),
+        };
+        if !fine {
+            site.keep();
+            let said = site.stderr();
+            let what = format!(
+                "{injection:?} at {place}: the run was {end:?}{}; see {}; it said: {}",
+                if lies {
+                    " and its output is not whole"
+                } else {
+                    ""
+                },
+                site.at().display(),
+                said.trim()
+            );
+            self.torture.say(&what);
+            self.tally.torn += u64::from(lies);
+            self.tally.examples.push(what);
+        }
+        Ok(())
+    }
+}
+
+/// Moves the output out of the way, as logrotate would.
+fn rename(output: &Path) -> Result {
+    if !output.exists() {
+        return Ok(());
+    }
+    let mut number = 1;
+    loop {
+        let rotated = output.with_file_name(format!("{OUTPUT}.{number}"));
+        if !rotated.exists() {
+            return Ok(fs::rename(output, rotated)?);
+        }
+        number += 1;
+    }
+}

@@ -1,0 +1,151 @@
+//! Mode `full`: output and state on a small tmpfs that fills up, and is made larger step by step.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use confluence_audit_sim::{NewRecords, SimConfig, When};
+
+use super::Torture;
+use super::row::Row;
+use super::site::{End, Site};
+use crate::Result;
+
+/// Records that a site begins with: about 9 MB.
+const RECORDS: usize = 12_000;
+
+/// The sizes of the disk, one after the other, in KiB. The last one is large enough.
+const SIZES: [u32; 10] = [
+    64, 400, 1_024, 2_048, 4_096, 6_144, 8_192, 10_240, 16_384, 131_072,
+];
+
+/// What is on the small disk.
+#[derive(Clone, Copy, Debug)]
+enum Small {
+    All,
+    Output,
+    State,
+}
+
+/// Runs the mode.
+pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for small in [Small::All, Small::Output, Small::State] {
+        let began = Instant::now();
+        let mut site = Site::start(
+            &torture.program,
+            SimConfig {
+                seed: torture.seed,
+                records: RECORDS,
+                twins: 0.05,
+                ..SimConfig::default()
+            },
+        )?;
+        let place = match small {
+            Small::All => site.disk(),
+            Small::Output => site.out(),
+            Small::State => site.state(),
+        };
+        let Some(disk) = Tmpfs::mount(&place, SIZES[0])? else {
+            torture.say("full is skipped: a tmpfs cannot be mounted (it needs root)");
+            return Ok(rows);
+        };
+        rows.push(fill(torture, small, &mut site, &disk, began)?);
+    }
+    Ok(rows)
+}
+
+fn fill(
+    torture: &Torture,
+    small: Small,
+    site: &mut Site,
+    disk: &Tmpfs,
+    began: Instant,
+) -> Result<Row> {
+    for dir in [site.out(), site.state()] {
+        fs::create_dir_all(dir)?;
+    }
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut runs, mut full) = (0, 0);
+    for size in SIZES {
+        disk.resize(size)?;
+        // Twice: what a full disk left behind must not grow worse.
+        for _ in 0..2 {
+            runs += 1;
+            let end = site.run()?;
+            *ends.entry(format!("{size}K {end:?}")).or_default() += 1;
+            match end {
+                End::Done(_) => {
+                    site.sim.insert(&NewRecords {
+                        count: 200,
+                        when: When::Late(Duration::from_mins(10)),
+                        twins: false,
+                    });
+                }
+                End::Failed(73 | 74) if !site.stderr().trim().is_empty() => full += 1,
+                end => {
+                    return Err(
+                        format!("{small:?} on {size} KiB: {end:?}: {}", site.stderr()).into(),
+                    );
+                }
+            }
+        }
+    }
+    runs += site.settle()?;
+    torture.say(&format!("full, {small:?}: {ends:?}"));
+    Ok(Row {
+        mode: format!("full {small:?}").to_lowercase(),
+        kills: full,
+        runs,
+        tally: site.tally()?,
+        spent: began.elapsed(),
+        seed: torture.seed,
+    })
+}
+
+/// A file system in memory, for as long as this lives.
+struct Tmpfs {
+    at: PathBuf,
+}
+
+impl Tmpfs {
+    /// `None` when this user may not.
+    fn mount(at: &Path, kib: u32) -> Result<Option<Self>> {
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={kib}k,mode=0700"))
+            .arg("torture")
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status()?;
+        let disk = Self { at: at.to_owned() };
+        if status.success() {
+            Ok(Some(disk))
+        } else {
+            std::mem::forget(disk);
+            Ok(None)
+        }
+    }
+
+    fn resize(&self, kib: u32) -> Result {
+        let status = Command::new("mount")
+            .arg("-o")
+            .arg(format!("remount,size={kib}k"))
+            .arg(&self.at)
+            .status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the small disk cannot be made {kib} KiB: {status}").into())
+        }
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Lazily: a reader may still be in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}

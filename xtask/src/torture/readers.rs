@@ -1,0 +1,116 @@
+//! Readers that follow the output while it is written and rotated: `tail -F` and rsyslog.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::site::Site;
+use super::tally::{self, Tally};
+use crate::Result;
+
+/// How long a reader may lag behind the last line.
+const LAG: Duration = Duration::from_secs(15);
+
+/// A program that copies what it sees.
+pub(crate) struct Reader {
+    pub(crate) name: &'static str,
+    copy: PathBuf,
+    child: Child,
+}
+
+impl Reader {
+    /// `tail -F`, for a file that exists: begun without one it looks once a second for ever, and
+    /// misses a file that is renamed within that second.
+    pub(crate) fn tail(site: &Site) -> Result<Self> {
+        let copy = site.at().join("tail.copy");
+        let child = mortal("tail")
+            .args(["-F", "-n", "+1"])
+            .arg(site.output())
+            .stdin(Stdio::null())
+            .stdout(File::create(&copy)?)
+            .stderr(File::create(site.at().join("tail.stderr"))?)
+            .spawn()?;
+        Ok(Self {
+            name: "tail -F",
+            copy,
+            child,
+        })
+    }
+
+    /// rsyslog, which waits for the file itself; `None` where it is not installed.
+    pub(crate) fn rsyslog(site: &Site) -> Result<Option<Self>> {
+        if !super::is_installed("rsyslogd") {
+            return Ok(None);
+        }
+        let at = site.at().join("rsyslog");
+        fs::create_dir(&at)?;
+        let copy = at.join("copy");
+        File::create(&copy)?;
+        let rules = at.join("rsyslog.conf");
+        fs::write(&rules, rules_for(&at, &site.output(), &copy))?;
+        let child = mortal("rsyslogd")
+            .args(["-n", "-f"])
+            .arg(&rules)
+            .arg("-i")
+            .arg(at.join("pid"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(at.join("stderr"))?)
+            .spawn()?;
+        Ok(Some(Self {
+            name: "rsyslog",
+            copy,
+            child,
+        }))
+    }
+
+    /// Waits until the reader has as much as the truth, or is given up, and compares.
+    pub(crate) fn tally(&mut self, site: &Site) -> Result<Tally> {
+        let expected = site.sim.truth().len();
+        let deadline = Instant::now() + LAG;
+        while lines(&self.copy)? < expected && Instant::now() < deadline {
+            sleep(Duration::from_millis(50));
+        }
+        // A line too many may still be on its way.
+        sleep(Duration::from_millis(200));
+        tally::compare(site.sim.truth(), [&self.copy])
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // It has nothing to save, and may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that ends with this one, also when nobody drops it.
+fn mortal(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]);
+    command
+}
+
+fn rules_for(at: &Path, output: &Path, copy: &Path) -> String {
+    format!(
+        r#"global(workDirectory="{at}" maxMessageSize="256k")
+module(load="imfile" mode="inotify")
+template(name="line" type="string" string="%msg%\n")
+ruleset(name="copy") {{
+    action(type="omfile" file="{copy}" template="line")
+}}
+input(type="imfile" file="{output}" tag="audit" ruleset="copy")
+"#,
+        at = at.display(),
+        copy = copy.display(),
+        output = output.display(),
+    )
+}
+
+fn lines(path: &Path) -> Result<usize> {
+    let bytes = fs::read(path)?;
+    Ok(memchr::memchr_iter(b'\n', &bytes).count())
+}

@@ -1,0 +1,68 @@
+//! Rotation by the real logrotate: rename, create nothing, compress only the time after, and leave
+//! a file alone that does not end in a newline.
+//!
+//! The last of these is for the readers. A line that was torn by a crash is completed by the next
+//! run, also in a file that has been renamed meanwhile; but `tail -F` and rsyslog let go of a
+//! renamed file at once and never see the rest of the line. So such a file is not rotated before
+//! it is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::site::Site;
+use crate::Result;
+
+/// logrotate, set up for one site's output.
+pub(crate) struct Rotation {
+    rule: PathBuf,
+    state: PathBuf,
+}
+
+impl Rotation {
+    /// `None` where logrotate is not installed.
+    pub(crate) fn of(site: &Site) -> Result<Option<Self>> {
+        if !super::is_installed("logrotate") {
+            return Ok(None);
+        }
+        let rotation = Self {
+            rule: site.at().join("logrotate.conf"),
+            state: site.at().join("logrotate.state"),
+        };
+        fs::write(&rotation.rule, rule_for(&site.output()))?;
+        Ok(Some(rotation))
+    }
+
+    /// Begins to rotate, now.
+    pub(crate) fn begin(&self) -> Result<Child> {
+        let child = Command::new("logrotate")
+            .args(["-f", "-s"])
+            .args([&self.state, &self.rule])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(child)
+    }
+
+    /// Rotates; `false` when the file was left alone.
+    pub(crate) fn rotate(&self) -> Result<bool> {
+        Ok(self.begin()?.wait()?.success())
+    }
+}
+
+fn rule_for(output: &Path) -> String {
+    format!(
+        r#""{}" {{
+    rotate 100000
+    nocreate
+    missingok
+    compress
+    delaycompress
+    prerotate
+        test -z "$(tail -c 1 "$1")"
+    endscript
+}}
+"#,
+        output.display()
+    )
+}
