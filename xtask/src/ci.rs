@@ -78,7 +78,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test",
-        check: Check::Cargo(&["test", "--workspace", "--locked"], None),
+        check: Check::Cargo(&["test", "--workspace"], None),
     },
 ];
 

@@ -39,7 +39,6 @@ mod client;
 mod error;
 mod failure;
 mod fingerprint;
-
 mod json;
 mod origin;
 mod page;
@@ -72,3 +71,8 @@ pub use runtime::{Runtime, SystemRuntime};
 pub use sites::{CloudId, Site, accessible_resources, tenant_info};
 pub use time::Timestamp;
 pub use transport::{Answer, Http, HttpBuilder, HttpStats};
+
+/// The README's example is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -78,8 +78,8 @@ impl SqliteSpool {
     ///
     /// # Errors
     ///
-    /// [`State`](ErrorKind::State) when the file is of a newer version of this program or belongs
-    /// to another one, and [`Io`](ErrorKind::Io) when the disk fails or is full: what was there
+    /// [`State`](crate::ErrorKind::State) when the file is of a newer version of this program or belongs
+    /// to another one, and [`Io`](crate::ErrorKind::Io) when the disk fails or is full: what was there
     /// before is there still.
     pub fn repair(lock: &Lock, now: Timestamp) -> Result<Repair> {
         let dir = lock.dir();
