@@ -242,6 +242,12 @@ fn known_sequences_end_well() {
             Event::Habit(Habit::Order(0)),
             pass(Death::None),
         ],
+        // For a while the log looks empty.
+        vec![
+            Event::Habit(Habit::Next(0)),
+            Event::Habit(Habit::Empty(true)),
+            pass(Death::None),
+        ],
     ];
     for (number, events) in sequences.iter().enumerate() {
         play(number as u64, events).unwrap_or_else(|error| panic!("{events:?}: {error}"));

@@ -115,7 +115,8 @@ impl<'a> Pass<'a> {
         let Window { from, to } = whole.window;
         // What the service's clock has not reached may still be written. Without that clock the
         // newest record tells how far the log has come; a clock of ours is never asked, and where
-        // a window begins may come from it.
+        // a window begins may come from it. A window without records moves nothing: a service that
+        // has lost sight of its log answers the same.
         let newest = whole.records.last().map(|record| record.time);
         let read_until = whole.server_time.or(newest);
         let end = read_until.map(|read| to.map_or(read, |to| to.min(read)));

@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The service's clock at its first answer: everything up to it that the log held then is in
-    /// this walk.
+    /// this walk. `None` as well when there was no record in any answer.
     pub(crate) fn server_time(&self) -> Option<Timestamp> {
         self.server_time
     }
@@ -138,14 +138,13 @@ impl<'a> Walk<'a> {
                 .top
                 .map(|top| if self.end_included { top } else { after(top) });
             let mut pages = self.log.pages(before, end);
-            let (server_time, page) = filled(&mut pages).await?;
-            if self.first {
-                self.server_time = server_time;
-            }
-            let Some(page) = page else {
+            let Some(page) = filled(&mut pages).await? else {
                 self.done = true;
                 break;
             };
+            if self.first {
+                self.server_time = page.server_time;
+            }
             let first = std::mem::replace(&mut self.first, false);
             let last = pages.position().is_none();
             let mut placed = placed(&page, self.top.unwrap_or(self.from));
@@ -295,20 +294,14 @@ pub(crate) async fn by_offset(
     ))
 }
 
-/// The service's clock at the next answer, and the next page that holds a record: a page can be
-/// empty and yet have one behind it, and an empty log was still empty at that time.
-async fn filled(pages: &mut Pager) -> Result<(Option<Timestamp>, Option<Page>), Error> {
-    let mut server_time = None;
-    let mut first = true;
+/// The next page that holds a record; a page can be empty and yet have one behind it.
+async fn filled(pages: &mut Pager) -> Result<Option<Page>, Error> {
     while let Some(page) = pages.try_next().await? {
-        if std::mem::take(&mut first) {
-            server_time = page.server_time;
-        }
         if !page.records.is_empty() {
-            return Ok((server_time, Some(page)));
+            return Ok(Some(page));
         }
     }
-    Ok((server_time, None))
+    Ok(None)
 }
 
 /// Files the records of a page; one that does not tell its time goes with the one before it, or
