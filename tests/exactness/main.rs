@@ -169,6 +169,12 @@ fn play(seed: u64, events: &[Event]) -> Result<(), TestCaseError> {
         }
         world.nothing_shrank()?;
     }
+    // An empty page without a `next` is the end, whatever stands behind it. No reader can know
+    // better as long as it lasts; what it must not do is remember it.
+    if quirks.empty_first && quirks.next == NextForm::None {
+        quirks.next = NextForm::Relative;
+        world.sim.set_quirks(quirks);
+    }
     world.settle();
     world.holds_the_truth()
 }
