@@ -1061,15 +1061,27 @@ fn check_files(path: &Path) -> Result<(), Fault> {
         }
     }
     // A process that dies leaves both, one that ends well leaves none, and the log is made first
-    // and deleted last.
+    // and deleted last. Only a disk that refused to delete the index alone leaves it behind.
     let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
-    if index.exists() && !log.exists() {
+    if index.exists() && !log.exists() && !log_is_copied_back(&index)? {
         return Err(Fault::Damaged(format!(
             "{} is gone, and what it held with it",
             log.display()
         )));
     }
     Ok(())
+}
+
+/// Whether the database itself has all that the log had, by the index's word: as many frames are
+/// copied back as are valid. The places are those of <https://www.sqlite.org/walformat.html>.
+fn log_is_copied_back(index: &Path) -> Result<bool, Fault> {
+    let mut head = [0; 100];
+    match File::open(index).and_then(|mut file| file.read_exact(&mut head)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    let is_complete = head[12] == 1 && head[..48] == head[48..96];
+    Ok(is_complete && head[16..20] == head[96..100])
 }
 
 /// The version of the schema, if the database is ours and not newer than this program.
@@ -1462,6 +1474,29 @@ mod tests {
         fs::write(dir.0.path().join("spool.sqlite3-wal"), "records").expect("a log");
         dir.refusal();
         assert!(!dir.file().exists());
+    }
+
+    #[test]
+    fn an_index_without_its_log_is_damage_unless_the_log_was_copied_back() {
+        let dir = Dir::new();
+        let index = beside(&dir.file(), "-shm");
+        let spool = dir.open().expect("a fresh spool");
+        let (unfinished, finished) = {
+            let store = spool.store.lock().expect("the connection");
+            let run = |sql| store.connection.execute_batch(sql).expect(sql);
+            run("INSERT INTO site (name) VALUES ('a'); DELETE FROM site");
+            let unfinished = fs::read(&index).expect("the index");
+            run("PRAGMA wal_checkpoint");
+            (unfinished, fs::read(&index).expect("the index"))
+        };
+        drop(spool);
+        for damaged in [&unfinished[..], &finished[..50], b""] {
+            fs::write(&index, damaged).expect("an index");
+            dir.refusal();
+        }
+        fs::write(&index, finished).expect("an index");
+        SqliteSpool::open_read_only(dir.0.path()).expect("a look");
+        dir.open().expect("the spool as it was");
     }
 
     #[test]
