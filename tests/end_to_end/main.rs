@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod fetch;
 mod lines;
+mod outputs;
 mod place;
 mod program;
 mod quirks;

@@ -60,7 +60,13 @@ pub(crate) async fn run(
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
     };
     let mut summary = Summary::default();
-    for site in &sites {
+    // Where nothing can be written to, nothing is asked for.
+    let read = if delivery.has_stopped() {
+        &[]
+    } else {
+        sites.as_slice()
+    };
+    for site in read {
         let mut progress = Progress::new(&site.name);
         let mut found = Found::default();
         let show = |now: &Found| {
@@ -70,8 +76,17 @@ pub(crate) async fn run(
         let done = collect(site, &spool, &mut delivery, &collecting, &runtime, show).await;
         drop(progress);
         summary.add(site, found, done.as_ref().err());
-        failures.extend(done.err());
+        let Err(error) = done else {
+            continue;
+        };
+        let of_the_site = matches!(error.kind(), ErrorKind::Service(_));
+        failures.push(error);
+        if !of_the_site {
+            // The spool's own: it would say the same of every site.
+            break;
+        }
     }
+    failures.extend(delivery.take_failures());
     let stats = settings.http.stats();
     summary.requests = stats.requests;
     summary.retries = stats.retries;

@@ -35,11 +35,12 @@ impl Default for Collecting {
 
 /// Reads what is new at `site` and delivers it, window by window; `progress` is told after each.
 ///
-/// What an earlier run left in the spool goes out first, whether or not the site answers.
+/// What an earlier run left in the spool goes out first, whether or not the site answers. An output
+/// that fails is noted by `delivery` and ends nothing.
 ///
 /// # Errors
-/// The first failure of the site, the spool or an output. What was read until then is committed,
-/// and the next pass goes on behind it.
+/// The first failure of the site or the spool. What was read until then is committed, and the next
+/// pass goes on behind it.
 pub async fn collect(
     site: &Site,
     spool: &dyn Spool,

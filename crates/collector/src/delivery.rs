@@ -1,12 +1,15 @@
 //! From the spool into the outputs: each drains it in order, at its own pace, and a record leaves
 //! the spool when every output has confirmed it.
+//!
+//! An output that fails holds up no other, nor the reading of the log. It is left in peace until
+//! its failure has been [taken note of](Delivery::take_failures); what it lacks waits in the spool.
 
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 use confluence_audit_formats::raw;
 
 use crate::config::FormatName;
-use crate::output::{Output, OutputName};
+use crate::output::{Delivered, Output, OutputName};
 use crate::spool::{Spool, Spooled};
 use crate::{Error, Result, SiteId};
 
@@ -36,25 +39,28 @@ struct Draining {
     /// The last number that it confirmed.
     seq: i64,
     delivered: u64,
+    /// Why it gets nothing at present.
+    failure: Option<Error>,
 }
 
 impl Delivery {
-    /// Makes the outputs ready, before anything is read for them.
+    /// Makes the outputs ready, before anything is read for them. One that cannot be used has
+    /// failed like one that fails later.
     ///
     /// # Errors
-    /// [`OutputCreate`](crate::ErrorKind::OutputCreate) when one cannot be used, and what the
-    /// spool can fail with.
+    /// What the spool can fail with.
     pub async fn prepare(routes: Vec<Route>, spool: &dyn Spool) -> Result<Self> {
         let mut draining = Vec::with_capacity(routes.len());
         for mut route in routes {
-            route.output.prepare().await?;
+            // Known before anything is committed, it gets whatever is committed, ready or not.
             let state = spool.register(route.output.name()).await?;
-            let (checkpoint, seq) = (state.checkpoint, state.seq);
+            let failure = route.output.prepare().await.err();
             draining.push(Draining {
                 route,
-                checkpoint,
-                seq,
+                checkpoint: state.checkpoint,
+                seq: state.seq,
                 delivered: 0,
+                failure,
             });
         }
         Ok(Self {
@@ -71,17 +77,14 @@ impl Delivery {
         self
     }
 
-    /// Delivers all that waits. An output that fails holds up no other.
+    /// Delivers all that waits, but for what outputs lack that fail or have failed.
     ///
     /// # Errors
-    /// The first failure, after every output has been tried. What was not confirmed waits in the
-    /// spool.
+    /// What the spool can fail with. Nothing that was not confirmed leaves it.
     pub async fn drain(&mut self, spool: &dyn Spool) -> Result<()> {
-        let mut failure = None;
         for route in &mut self.routes {
-            if let Err(error) = route.drain(spool).await {
-                tracing::error!(output = %route.route.output.name(), "{error}");
-                failure.get_or_insert(error);
+            if route.failure.is_none() {
+                route.drain(spool).await?;
             }
         }
         let names: Vec<OutputName> = self
@@ -91,8 +94,18 @@ impl Delivery {
             .chain(&self.held)
             .cloned()
             .collect();
-        spool.sweep(&names).await?;
-        failure.map_or(Ok(()), Err)
+        spool.sweep(&names).await
+    }
+
+    /// Whether every output has failed, and whatever is read now would have nowhere to go.
+    pub fn has_stopped(&self) -> bool {
+        self.routes.iter().all(|route| route.failure.is_some())
+    }
+
+    /// Why outputs failed, in their order. The next [`drain`](Self::drain) tries them again.
+    pub fn take_failures(&mut self) -> Vec<Error> {
+        let failures = self.routes.iter_mut().map(|route| route.failure.take());
+        failures.flatten().collect()
     }
 
     /// How many records each output has got since [`prepare`](Self::prepare), by its name.
@@ -104,9 +117,10 @@ impl Delivery {
 }
 
 impl Draining {
+    /// Notes the output's failure; fails only with the spool.
     async fn drain(&mut self, spool: &dyn Spool) -> Result<()> {
+        let name = self.route.output.name().clone();
         loop {
-            let name = self.route.output.name().clone();
             let batch = spool.pending(&name, BATCH_RECORDS, BATCH_BYTES).await?;
             let Some(last) = batch.last().map(|record| record.seq) else {
                 return Ok(());
@@ -120,36 +134,36 @@ impl Draining {
                         .is_none_or(|site| *site == record.site)
                 })
                 .collect();
-            let lines: Vec<Bytes> = ours
-                .iter()
-                .map(|record| line(record, self.route.format))
-                .collect::<Result<_>>()?;
-            let done = self
-                .route
-                .output
-                .deliver(&lines, self.checkpoint.as_deref())
-                .await?;
+            let done = match self.deliver(&ours).await {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::warn!(
+                        output = %name,
+                        "{error}; what it lacks waits in the spool, and all else goes on"
+                    );
+                    self.failure = Some(error);
+                    return Ok(());
+                }
+            };
             let seq = match done.lines {
                 all if all == ours.len() => last,
                 0 => self.seq,
                 some => ours[some - 1].seq,
             };
-            self.confirm(spool, &name, seq, done.checkpoint).await?;
+            spool.confirm(&name, seq, &done.checkpoint).await?;
+            self.seq = seq;
+            self.checkpoint = Some(done.checkpoint);
             self.delivered += done.lines as u64;
         }
     }
 
-    async fn confirm(
-        &mut self,
-        spool: &dyn Spool,
-        name: &OutputName,
-        seq: i64,
-        checkpoint: Vec<u8>,
-    ) -> Result<()> {
-        spool.confirm(name, seq, &checkpoint).await?;
-        self.seq = seq;
-        self.checkpoint = Some(checkpoint);
-        Ok(())
+    async fn deliver(&mut self, records: &[&Spooled]) -> Result<Delivered> {
+        let lines: Vec<Bytes> = records
+            .iter()
+            .map(|record| line(record, self.route.format))
+            .collect::<Result<_>>()?;
+        let checkpoint = self.checkpoint.as_deref();
+        self.route.output.deliver(&lines, checkpoint).await
     }
 }
 
@@ -160,3 +174,6 @@ fn line(record: &Spooled, format: FormatName) -> Result<Bytes> {
         FormatName::Raw => raw::line(&raw),
     })
 }
+
+#[cfg(test)]
+mod tests;
