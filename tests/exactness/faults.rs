@@ -122,6 +122,18 @@ impl Spool for DyingSpool {
         self.call(self.inner.depth()).await
     }
 
+    async fn waiting(&self, output: &OutputName, site: Option<&SiteId>) -> Result<Depth> {
+        self.call(self.inner.waiting(output, site)).await
+    }
+
+    async fn site_at(&self, address: &str) -> Result<Option<SiteId>> {
+        self.call(self.inner.site_at(address)).await
+    }
+
+    async fn set_site_at(&self, address: &str, site: Option<&SiteId>) -> Result<()> {
+        self.call(self.inner.set_site_at(address, site)).await
+    }
+
     async fn overview(&self) -> Result<Overview> {
         self.call(self.inner.overview()).await
     }

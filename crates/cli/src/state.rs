@@ -113,7 +113,10 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 async fn show(place: &Place, as_json: bool) -> Result<(), Failure> {
-    let overview = SqliteSpool::look(&place.dir).await?;
+    let overview = match SqliteSpool::open_read_only(&place.dir)? {
+        Some(spool) => Some(spool.overview().await?),
+        None => None,
+    };
     if as_json {
         return say(&json_of(place, overview.as_ref()).to_string());
     }

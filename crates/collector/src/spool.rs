@@ -122,6 +122,8 @@ pub struct Overview {
 pub struct SiteOverview {
     /// Which one.
     pub id: SiteId,
+    /// The addresses at which it was found.
+    pub addresses: Vec<String>,
     /// How far its reading has come.
     pub state: SiteState,
     /// How many counts are remembered.
@@ -191,6 +193,18 @@ pub trait Spool: Send + Sync {
 
     /// How much is waiting.
     async fn depth(&self) -> Result<Depth>;
+
+    /// How much of `site`, or of all sites, `output` still has to get. One that is not registered
+    /// would get everything that is still spooled.
+    async fn waiting(&self, output: &OutputName, site: Option<&SiteId>) -> Result<Depth>;
+
+    /// The site that was last [noted](Self::set_site_at) for this address, so that it need not be
+    /// looked up there, which may be out of reach.
+    async fn site_at(&self, address: &str) -> Result<Option<SiteId>>;
+
+    /// Notes the site that was found at this address; `None` forgets it. It may be one that was
+    /// never committed.
+    async fn set_site_at(&self, address: &str, site: Option<&SiteId>) -> Result<()>;
 
     /// Everything at one instant, for an operator to look at.
     async fn overview(&self) -> Result<Overview>;

@@ -97,6 +97,11 @@ async fn confirmed(spool: &dyn Spool, output: &OutputName, seq: i64) {
         .expect("a confirmation by the rules");
 }
 
+async fn noted(spool: &dyn Spool, address: &str, site: Option<&SiteId>) {
+    let noted = spool.set_site_at(address, site).await;
+    noted.expect("an address");
+}
+
 /// The numbers and lines that wait for `output`.
 async fn waiting(spool: &dyn Spool, output: &OutputName) -> Vec<(i64, Bytes)> {
     let pending = spool.pending(output, usize::MAX, usize::MAX).await;
@@ -438,6 +443,55 @@ pub async fn sweeping_takes_what_every_output_has(store: &dyn Store) {
     );
 }
 
+/// What an output has to get is counted by site too, also for one that is not known yet.
+pub async fn what_an_output_waits_for_is_counted_by_site(store: &dyn Store) {
+    let spool = store.open().await;
+    let output = registered(&*spool, "file").await;
+    let other = SiteId::new("other.atlassian.net");
+    committed(&*spool, 20, vec![record(10, 1, 1), record(20, 2, 1)]).await;
+    let its = commit(7, vec![record(7, 3, 1)]);
+    spool.commit(&other, its).await.expect("the other's first");
+    let first = waiting(&*spool, &output).await[0].0;
+    confirmed(&*spool, &output, first).await;
+    let records = async |output: &OutputName, of: Option<&SiteId>| {
+        let depth = spool.waiting(output, of).await.expect("a depth");
+        assert_eq!(depth.bytes, depth.records * line(1).len() as u64);
+        depth.records
+    };
+    let new = OutputName::new("new");
+    assert_eq!(records(&output, None).await, 2);
+    assert_eq!(records(&output, Some(&site())).await, 1);
+    assert_eq!(records(&output, Some(&other)).await, 1);
+    assert_eq!(records(&output, Some(&SiteId::new("unknown"))).await, 0);
+    assert_eq!(records(&new, None).await, 3);
+    let asked = spool.overview().await.expect("an overview").outputs;
+    assert_eq!(asked.len(), 1, "asking makes nobody known");
+}
+
+/// The site at an address is known to the next process, until it is another one, or none.
+pub async fn an_address_leads_to_its_site(store: &dyn Store) {
+    let (here, there) = ("https://a.example", "https://b.example");
+    let other = SiteId::new("other");
+    let spool = store.open().await;
+    let at = async |spool: &dyn Spool, address| spool.site_at(address).await.expect("an answer");
+    assert_eq!(at(&*spool, here).await, None);
+    noted(&*spool, here, Some(&site())).await;
+    noted(&*spool, there, Some(&site())).await;
+    assert_eq!(at(&*spool, here).await, Some(site()));
+    noted(&*spool, here, Some(&other)).await;
+    drop(spool);
+
+    let spool = store.open().await;
+    assert_eq!(at(&*spool, here).await, Some(other));
+    assert_eq!(at(&*spool, there).await, Some(site()));
+    noted(&*spool, here, None).await;
+    noted(&*spool, here, None).await;
+    assert_eq!(at(&*spool, here).await, None);
+    assert_eq!(at(&*spool, there).await, Some(site()));
+    let state = spool.site(&site()).await.expect("a state");
+    assert_eq!(state, SiteState::default(), "nothing of it was read");
+}
+
 /// A number that was swept away does not come back: an output that is past it would miss it.
 pub async fn numbers_are_not_used_again(store: &dyn Store) {
     let spool = store.open().await;
@@ -471,6 +525,7 @@ pub async fn the_overview_shows_what_is_there(store: &dyn Store) {
     spool.commit(&other, commit).await.expect("a commit");
     let all = waiting(&*spool, &fast).await;
     confirmed(&*spool, &fast, all[1].0).await;
+    noted(&*spool, "https://a.example", Some(&site())).await;
 
     let seen = spool.overview().await.expect("an overview");
     assert_eq!(seen.depth, spool.depth().await.expect("a depth"));
@@ -479,6 +534,7 @@ pub async fn the_overview_shows_what_is_there(store: &dyn Store) {
     assert_eq!(ids, [&site(), &other]);
     let expected = SiteOverview {
         id: site(),
+        addresses: vec!["https://a.example".to_owned()],
         state: spool.site(&site()).await.expect("a state"),
         counts: 2,
     };

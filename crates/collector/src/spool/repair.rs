@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use super::SqliteSpool;
 use super::sqlite::{
-    FILE, Fault, MIGRATIONS, RecordRow, beside, check_schema, connect, connect_read_only,
-    contradictions, create_at, line_problem, output_seal, record_seal, remove_if_there,
-    schema_version, seal_all, seal_site, site_seal, unusable,
+    FILE, Fault, MIGRATIONS, RecordRow, address_seal, beside, check_schema, connect,
+    connect_read_only, contradictions, create_at, line_problem, output_seal, record_seal,
+    remove_if_there, schema_version, seal_all, seal_site, site_seal, unusable,
 };
 use crate::local_disk::sync_directory;
 use crate::reread::{Reread, longest};
@@ -398,6 +398,7 @@ fn tables(path: &Path) -> Result<(Connection, Tables), Fault> {
             "ledger",
             "record",
             "output",
+            "address",
             "sqlite_sequence",
         ]
         .contains(&name.as_str())
@@ -470,6 +471,38 @@ fn read_span(
     Ok(Reading { complete })
 }
 
+/// Hands each row that `sql` finds to `take`, once in its order and once in the opposite one: by
+/// name there is nothing to halve, and this reaches all but the broken middle. `take` says whether
+/// the row was good, and may get it twice.
+fn read_from_both_ends(
+    source: &Connection,
+    sql: &str,
+    take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Fault>,
+) -> Result<Reading, Fault> {
+    let mut complete = true;
+    for order in ["ASC", "DESC"] {
+        let Ok(mut statement) = source.prepare(&format!("{sql} {order}")) else {
+            complete = false;
+            continue;
+        };
+        let mut rows = statement.query([])?;
+        // A tree that leads back never ends.
+        let mut left = PROBES;
+        loop {
+            match rows.next() {
+                Ok(None) => break,
+                Ok(Some(row)) if left > 0 => complete &= take(row)?,
+                _ => {
+                    complete = false;
+                    break;
+                }
+            }
+            left -= 1;
+        }
+    }
+    Ok(Reading { complete })
+}
+
 /// A site as the damaged spool had it.
 #[derive(Clone, Debug, Default)]
 struct Site {
@@ -509,6 +542,7 @@ impl<'a> Salvage<'a> {
     fn run(mut self) -> Result<Repaired, Fault> {
         let sites = self.sites()?;
         self.rereads(&sites)?;
+        self.addresses()?;
         let outputs = self.outputs()?;
         let last = self
             .source
@@ -641,48 +675,54 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
+    /// One that is lost is looked up again.
+    fn addresses(&mut self) -> Result<(), Fault> {
+        let rows = "SELECT url, site, seal FROM address ORDER BY url";
+        let target = self.target;
+        read_from_both_ends(self.source, rows, &mut |row| {
+            let (Ok(url), Ok(site), Ok(seal)) = (
+                row.get::<_, String>(0),
+                row.get::<_, String>(1),
+                row.get::<_, Vec<u8>>(2),
+            ) else {
+                return Ok(false);
+            };
+            let good = seal == address_seal(&url, &site);
+            if good {
+                target.execute(
+                    "INSERT OR IGNORE INTO address (url, site, seal) VALUES (?1, ?2, ?3)",
+                    params![url, site, seal],
+                )?;
+            }
+            Ok(good)
+        })?;
+        Ok(())
+    }
+
     fn outputs(&mut self) -> Result<Outputs, Fault> {
         let sealed = if self.sealed { ", seal" } else { "" };
         let mut found: BTreeMap<String, (i64, Option<Vec<u8>>)> = BTreeMap::new();
-        let mut complete = true;
         let mut unsure = BTreeSet::new();
-        // By name there is nothing to halve: once from each end reaches all but the broken middle.
-        for order in ["ASC", "DESC"] {
-            let sql =
-                format!("SELECT name, seq, checkpoint{sealed} FROM output ORDER BY name {order}");
-            let Ok(mut statement) = self.source.prepare(&sql) else {
-                complete = false;
-                continue;
+        let rows = format!("SELECT name, seq, checkpoint{sealed} FROM output ORDER BY name");
+        let sealed = self.sealed;
+        let complete = read_from_both_ends(self.source, &rows, &mut |row| {
+            let (Ok(name), Ok(seq), Ok(checkpoint)) = (
+                row.get::<_, String>(0),
+                row.get::<_, i64>(1),
+                row.get::<_, Option<Vec<u8>>>(2),
+            ) else {
+                return Ok(false);
             };
-            let mut rows = statement.query([])?;
-            let mut left = PROBES;
-            loop {
-                let row = match rows.next() {
-                    Ok(Some(row)) if left > 0 => row,
-                    Ok(None) => break,
-                    _ => {
-                        complete = false;
-                        break;
-                    }
-                };
-                left -= 1;
-                let (Ok(name), Ok(seq), Ok(checkpoint)) = (
-                    row.get::<_, String>(0),
-                    row.get::<_, i64>(1),
-                    row.get::<_, Option<Vec<u8>>>(2),
-                ) else {
-                    complete = false;
-                    continue;
-                };
-                let seal = output_seal(&name, seq, checkpoint.as_deref());
-                let good = self.sealed && row.get::<_, Vec<u8>>(3).is_ok_and(|found| found == seal);
-                if good || !self.sealed && seq >= 0 {
-                    found.insert(name, (seq, checkpoint));
-                } else {
-                    unsure.insert(name);
-                }
+            let seal = output_seal(&name, seq, checkpoint.as_deref());
+            let good = sealed && row.get::<_, Vec<u8>>(3).is_ok_and(|found| found == seal);
+            if good || !sealed && seq >= 0 {
+                found.insert(name, (seq, checkpoint));
+            } else {
+                unsure.insert(name);
             }
-        }
+            Ok(true)
+        })?
+        .complete;
         for (name, (seq, checkpoint)) in &found {
             self.target.execute(
                 "INSERT INTO output (name, seq, checkpoint, seal) VALUES (?1, ?2, ?3, ?4)",
@@ -927,6 +967,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_774_540_800_123);
     const HOUR: i64 = 3_600_000;
+    const URL: &str = "https://a.example";
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -994,6 +1035,7 @@ mod tests {
             let [fast, slow] = &outputs();
             spool.confirm(fast, 500, b"{}").await.unwrap();
             spool.confirm(slow, 100, b"{}").await.unwrap();
+            spool.set_site_at(URL, Some(&sites()[0])).await.unwrap();
             spool.sweep(&outputs()).await.unwrap();
         });
         spool
@@ -1050,6 +1092,7 @@ mod tests {
     struct Held {
         sites: Vec<(SiteState, Counts)>,
         pending: Vec<Vec<Spooled>>,
+        address: Option<SiteId>,
     }
 
     impl Held {
@@ -1058,6 +1101,7 @@ mod tests {
                 let mut held = Self {
                     sites: Vec::new(),
                     pending: Vec::new(),
+                    address: spool.site_at(URL).await?,
                 };
                 for site in &sites() {
                     let counts = spool.counts(site, at(i64::MIN), at(i64::MAX)).await?;
@@ -1080,6 +1124,7 @@ mod tests {
 
         /// Every record that was waiting waits, or will be read again and taken for new.
         fn loses_nothing_of(&self, before: &Self) {
+            assert!(self.address.is_none() || self.address == before.address);
             for (index, site) in sites().iter().enumerate() {
                 let (old, new) = (&before.sites[index].0, &self.sites[index].0);
                 assert!(new.watermark <= old.watermark, "{new:?} {old:?}");

@@ -83,6 +83,14 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ALTER TABLE output ADD COLUMN seal BLOB;
     ALTER TABLE record ADD COLUMN seal BLOB;
 ",
+    // Another site's id in place of a site's own would let its outputs pass over its records.
+    "
+    CREATE TABLE address (
+        url  TEXT PRIMARY KEY,
+        site TEXT NOT NULL,
+        seal BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Free space inside the file above which it is given back after a sweep: one long failure of an
@@ -101,7 +109,7 @@ pub struct SqliteSpool {
 const LOOKS: usize = 5;
 
 /// What tells that a file was written to meanwhile.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Footprint {
     has_log: bool,
     file: Option<(u64, Option<SystemTime>)>,
@@ -122,7 +130,8 @@ impl Footprint {
 struct Store {
     path: PathBuf,
     connection: Connection,
-    read_only: bool,
+    /// For one that only reads: what the files were like before it was opened.
+    seen: Option<Footprint>,
     /// Writing failed in the disk's own way. What the kernel still remembers of the file may
     /// differ from what the disk holds, so this process asks no more.
     failed: bool,
@@ -153,19 +162,16 @@ impl SqliteSpool {
             store: Arc::new(Mutex::new(Store {
                 path,
                 connection,
-                read_only: false,
+                seen: None,
                 failed: false,
             })),
         })
     }
 
     /// Opens the spool in the state directory `dir` for looking at it alone, also while a run
-    /// holds the [`Lock`](crate::Lock); `None` where there is no spool yet. Nothing in the files
-    /// is changed, and writing is refused. Not the whole file is checked, unlike with
+    /// holds the [`Lock`](crate::Lock) or begins; `None` where there is no spool yet. Nothing in
+    /// the files is changed, and writing is refused. Not the whole file is checked, unlike with
     /// [`open`](Self::open).
-    ///
-    /// A run that begins after it was opened may change the file under it, so hold the lock, or
-    /// see [`look`](Self::look).
     ///
     /// # Errors
     ///
@@ -186,45 +192,17 @@ impl SqliteSpool {
             }
             Err(error) => return Err(unusable(&path, error)),
         }
+        let seen = Footprint::of(&path);
         let connection =
             connect_read_only(&path).map_err(|fault| fault.explain(&path, "opening it"))?;
         Ok(Some(Self {
             store: Arc::new(Mutex::new(Store {
                 path,
                 connection,
-                read_only: true,
+                seen: Some(seen),
                 failed: false,
             })),
         }))
-    }
-
-    /// The overview of the spool in the state directory `dir`, also while a run holds the
-    /// [`Lock`](crate::Lock); `None` where there is no spool yet. Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`open_read_only`](Self::open_read_only).
-    pub async fn look(dir: &Path) -> Result<Option<Overview>> {
-        let path = dir.join(FILE);
-        for _ in 0..LOOKS {
-            let before = Footprint::of(&path);
-            let seen = match Self::open_read_only(dir) {
-                Ok(Some(spool)) => spool.overview().await.map(Some),
-                other => other.map(|_| None),
-            };
-            // Without a log the file is read as one that nobody changes; a run may begin then.
-            if before.has_log || before == Footprint::of(&path) {
-                return seen;
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Locked,
-            format!(
-                "the spool {} changed each time it was looked at",
-                path.display()
-            ),
-            "Try again in a moment.",
-        ))
     }
 
     /// Does `work` in one transaction, on a thread that may block. Dropping the future does not
@@ -232,7 +210,7 @@ impl SqliteSpool {
     async fn transaction<T: Send + 'static>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(&self.store);
         let done = tokio::task::spawn_blocking(move || {
@@ -250,7 +228,7 @@ impl Store {
     fn transaction<T>(
         &mut self,
         what: &str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+        work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T> {
         if self.failed {
             return Err(Error::new(
@@ -259,26 +237,55 @@ impl Store {
                 "See to the disk and start again.",
             ));
         }
-        let behavior = if self.read_only {
-            TransactionBehavior::Deferred
-        } else {
-            // At once a writer: a reader that turns into one can be refused halfway.
-            TransactionBehavior::Immediate
-        };
-        let done = self
-            .connection
-            .transaction_with_behavior(behavior)
-            .map_err(Fault::from)
-            .and_then(|transaction| {
-                let value = work(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
-            });
+        if self.seen.is_some() {
+            return self.look(what, work);
+        }
+        // At once a writer: a reader that turns into one can be refused halfway.
+        let done = run(&mut self.connection, TransactionBehavior::Immediate, &work);
         done.map_err(|fault| {
             self.failed = fault.is_of_the_disk();
             fault.explain(&self.path, what)
         })
     }
+
+    /// Without a log the file is read as one that nobody changes. A run may have begun meanwhile,
+    /// and what was read then may be anything.
+    fn look<T>(
+        &mut self,
+        what: &str,
+        work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T> {
+        for _ in 0..LOOKS {
+            let done = run(&mut self.connection, TransactionBehavior::Deferred, &work);
+            let now = Footprint::of(&self.path);
+            match &self.seen {
+                Some(seen) if !seen.has_log && *seen != now => {}
+                _ => return done.map_err(|fault| fault.explain(&self.path, what)),
+            }
+            self.seen = Some(now);
+            self.connection = connect_read_only(&self.path)
+                .map_err(|fault| fault.explain(&self.path, "opening it"))?;
+        }
+        Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "the spool {} changed each time it was looked at",
+                self.path.display()
+            ),
+            "Try again in a moment.",
+        ))
+    }
+}
+
+fn run<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 #[async_trait]
@@ -449,7 +456,45 @@ impl Spool for SqliteSpool {
 
     async fn depth(&self) -> Result<Depth> {
         self.transaction("measuring it", |transaction| {
-            depth_behind(transaction, i64::MIN)
+            depth_behind(transaction, i64::MIN, None)
+        })
+        .await
+    }
+
+    async fn waiting(&self, output: &OutputName, site: Option<&SiteId>) -> Result<Depth> {
+        let (output, site) = (output.clone(), site.cloned());
+        self.transaction("measuring what waits", move |transaction| {
+            let position = output_row(transaction, &output)?.map_or(0, |state| state.seq);
+            depth_behind(transaction, position, site.as_ref())
+        })
+        .await
+    }
+
+    async fn site_at(&self, address: &str) -> Result<Option<SiteId>> {
+        let address = address.to_owned();
+        self.transaction("reading a site's address", move |transaction| {
+            address_row(transaction, &address)
+        })
+        .await
+    }
+
+    async fn set_site_at(&self, address: &str, site: Option<&SiteId>) -> Result<()> {
+        let (address, site) = (address.to_owned(), site.cloned());
+        self.transaction("noting a site's address", move |transaction| {
+            let Some(site) = &site else {
+                transaction.execute("DELETE FROM address WHERE url = ?1", [&address])?;
+                return Ok(());
+            };
+            transaction.execute(
+                "INSERT INTO address (url, site, seal) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET site = excluded.site, seal = excluded.seal",
+                params![
+                    address,
+                    site.as_str(),
+                    address_seal(&address, site.as_str())
+                ],
+            )?;
+            Ok(())
         })
         .await
     }
@@ -537,6 +582,39 @@ fn output_row(transaction: &Connection, output: &OutputName) -> Result<Option<Ou
         Some((state, true)) => Ok(Some(state)),
         None => Ok(None),
     }
+}
+
+/// The site that was last found at this address.
+fn address_row(transaction: &Connection, address: &str) -> Result<Option<SiteId>, Fault> {
+    let found = transaction
+        .prepare_cached("SELECT site, seal FROM address WHERE url = ?1")?
+        .query_row([address], |row| {
+            let (site, seal): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let good = seal == address_seal(address, &site);
+            Ok((SiteId::new(site), good))
+        })
+        .optional()?;
+    match found {
+        Some((_, false)) => Err(Fault::Damaged(format!(
+            "what it keeps of the address {address} is not what was written"
+        ))),
+        Some((site, true)) => Ok(Some(site)),
+        None => Ok(None),
+    }
+}
+
+/// Where a site was found.
+fn addresses(transaction: &Connection, site: &SiteId) -> Result<Vec<String>, Fault> {
+    let urls = transaction
+        .prepare_cached("SELECT url FROM address WHERE site = ?1 ORDER BY url")?
+        .query_map([site.as_str()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(urls)
+}
+
+/// What tells that an address's row is as it was written.
+pub(super) fn address_seal(address: &str, site: &str) -> [u8; 8] {
+    seal(&[address.as_bytes(), site.as_bytes()])
 }
 
 /// What tells that a site's row is as it was written.
@@ -639,12 +717,14 @@ fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, Fault> {
     Ok(names)
 }
 
-fn depth_behind(transaction: &Connection, seq: i64) -> Result<Depth, Fault> {
+/// What has a higher number than `seq`, of one site or of all.
+fn depth_behind(transaction: &Connection, seq: i64, site: Option<&SiteId>) -> Result<Depth, Fault> {
     let depth = transaction
         .prepare_cached(
-            "SELECT count(*), coalesce(sum(length(line)), 0) FROM record WHERE seq > ?1",
+            "SELECT count(*), coalesce(sum(length(line)), 0) FROM record
+             WHERE seq > ?1 AND (?2 IS NULL OR site = (SELECT id FROM site WHERE name = ?2))",
         )?
-        .query_row([seq], |row| {
+        .query_row(params![seq, site.map(SiteId::as_str)], |row| {
             Ok(Depth {
                 records: row.get::<_, i64>(0)?.unsigned_abs(),
                 bytes: row.get::<_, i64>(1)?.unsigned_abs(),
@@ -658,7 +738,7 @@ fn overview(transaction: &Transaction<'_>) -> Result<Overview, Fault> {
     let mut overview = Overview {
         schema_version: transaction.pragma_query_value(None, "user_version", |row| row.get(0))?,
         size: 0,
-        depth: depth_behind(transaction, i64::MIN)?,
+        depth: depth_behind(transaction, i64::MIN, None)?,
         ..Overview::default()
     };
     for id in site_names(transaction)? {
@@ -669,13 +749,19 @@ fn overview(transaction: &Transaction<'_>) -> Result<Overview, Fault> {
             .prepare_cached("SELECT count(*) FROM ledger WHERE site = ?1")?
             .query_row([number], |row| row.get(0))?;
         let counts = counts.unsigned_abs();
-        overview.sites.push(SiteOverview { id, state, counts });
+        let addresses = addresses(transaction, &id)?;
+        overview.sites.push(SiteOverview {
+            id,
+            addresses,
+            state,
+            counts,
+        });
     }
     for name in output_names(transaction)? {
         let Some(OutputState { seq, .. }) = output_row(transaction, &name)? else {
             continue;
         };
-        let waiting = depth_behind(transaction, seq)?;
+        let waiting = depth_behind(transaction, seq, None)?;
         overview.outputs.push(OutputOverview { name, seq, waiting });
     }
     Ok(overview)
@@ -771,6 +857,15 @@ fn check_sealed_rows(transaction: &Connection, found: &mut Vec<String>) -> Resul
     }
     for output in output_names(transaction)? {
         if let Err(fault) = output_row(transaction, &output) {
+            note(fault)?;
+        }
+    }
+    let addresses: Vec<String> = transaction
+        .prepare_cached("SELECT url FROM address ORDER BY url")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for address in addresses {
+        if let Err(fault) = address_row(transaction, &address) {
             note(fault)?;
         }
     }
@@ -1408,6 +1503,8 @@ mod tests {
         a_new_output_gets_what_is_still_spooled
         a_confirmation_never_moves_back_nor_ahead
         sweeping_takes_what_every_output_has
+        what_an_output_waits_for_is_counted_by_site
+        an_address_leads_to_its_site
         numbers_are_not_used_again
         the_overview_shows_what_is_there
         rewinding_keeps_counts_and_records
@@ -1442,7 +1539,7 @@ mod tests {
         assert_eq!(pragma("synchronous"), 2, "FULL");
         assert_eq!(pragma("foreign_keys"), 1);
         assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
-        assert_eq!(pragma("user_version"), 2);
+        assert_eq!(pragma("user_version"), 3);
     }
 
     #[test]
@@ -1504,6 +1601,93 @@ mod tests {
         let dir = Dir::new();
         fs::write(dir.0.path().join("spool.sqlite3.new"), "half").expect("a beginning");
         dir.open().expect("a fresh spool");
+    }
+
+    /// A spool as an earlier version left it, with a record that waits.
+    fn of_version(version: usize, dir: &Dir) {
+        let line = br#"{"creationDate":5}"#;
+        let record = RawRecord::parse(Bytes::from_static(line)).expect("JSON");
+        let fingerprint = record.fingerprint();
+        let connection = Connection::open(dir.file()).expect("a file");
+        for migration in &MIGRATIONS[..version] {
+            connection.execute_batch(migration).expect("its tables");
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO site (id, name, watermark, counted_from) VALUES (1, 'a', 9, 0);
+                 INSERT INTO output (name, seq, checkpoint) VALUES ('file', 0, x'01');",
+            )
+            .expect("its rows");
+        let row = params![5, fingerprint.as_bytes(), line];
+        for sql in [
+            "INSERT INTO record (site, ms, fingerprint, ordinal, line) VALUES (1, ?1, ?2, 1, ?3)",
+            "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (1, ?1, ?2, length(?3) > 0)",
+        ] {
+            connection.execute(sql, row).expect("its rows");
+        }
+        if version >= 2 {
+            seal_all(&connection).expect("its seals");
+        }
+        let pragma = |name, value: i64| {
+            let done = connection.pragma_update(None, name, value);
+            done.expect("a number");
+        };
+        pragma("application_id", APPLICATION_ID.into());
+        pragma("user_version", version.try_into().expect("small"));
+    }
+
+    #[tokio::test]
+    async fn an_older_spool_is_brought_up_to_date_with_all_that_it_holds() {
+        for version in 1..MIGRATIONS.len() {
+            let dir = Dir::new();
+            of_version(version, &dir);
+            let error = SqliteSpool::open_read_only(dir.0.path()).expect_err("it is older");
+            assert!(error.remedy().contains("up to date"), "{error:?}");
+            for _ in 0..2 {
+                let spool = dir.open().expect("an older spool");
+                assert_eq!(spool.inspect().await.expect("a look"), Vec::<String>::new());
+                let state = spool.site(&SiteId::new("a")).await.expect("its state");
+                assert_eq!(state.watermark, Some(time(9)));
+                let output = OutputName::new("file");
+                let state = spool.register(&output).await.expect("its position");
+                assert_eq!((state.seq, state.checkpoint), (0, Some(vec![1])));
+                let pending = spool.pending(&output, 9, 99).await.expect("what waits");
+                assert_eq!(pending.len(), 1);
+                assert_eq!(&pending[0].line[..], br#"{"creationDate":5}"#);
+                let site = SiteId::new("a");
+                let noted = spool.set_site_at("https://a.example", Some(&site)).await;
+                noted.expect("a new table");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_stays_right_while_runs_begin_and_end() {
+        let dir = Dir::new();
+        drop(dir.open().expect("a fresh spool"));
+        let look = SqliteSpool::open_read_only(dir.0.path());
+        let look = look.expect("a good spool").expect("a spool");
+        let before = Footprint::of(&dir.file());
+        let sites = async || look.overview().await.expect("a look").sites.len();
+        assert_eq!(sites().await, 0);
+        for run in 1..4 {
+            let spool = dir.open().expect("a run");
+            let commit = Commit {
+                from: time(0),
+                records: Vec::new(),
+                watermark: time(1),
+                forget_before: time(0),
+                rereads: Vec::new(),
+            };
+            let site = SiteId::new(format!("site {run}"));
+            spool.commit(&site, commit).await.expect("a commit");
+            assert_eq!(sites().await, run, "while it goes on");
+            drop(spool);
+            assert_eq!(sites().await, run, "after it");
+        }
+        assert!(before != Footprint::of(&dir.file()), "the files changed");
+        let noted = look.set_site_at("https://a.example", None).await;
+        noted.expect_err("it is for looking alone");
     }
 
     #[test]
