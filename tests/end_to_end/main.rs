@@ -5,6 +5,7 @@
     reason = "a helper that fails here fails its test"
 )]
 
+mod addresses;
 mod errors;
 mod faults;
 mod fetch;

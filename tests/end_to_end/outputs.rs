@@ -1,9 +1,10 @@
 //! Several outputs and several sites: what fails of them holds up nothing else, and misses nothing.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use confluence_audit_sim::{EMAIL, NewRecords, SimConfig};
+use confluence_audit_sim::{Account, EMAIL, NewRecords, Sim, SimConfig};
 
 use crate::lines::{self, Same};
 use crate::program::Done;
@@ -13,13 +14,14 @@ use crate::site::Site;
 pub(crate) fn configure(site: &Site, state: &str, sites: &[(&str, &str)], outputs: &[&str]) {
     let mut text = format!("[state]\ndir = \"state\"\n{state}\n[collect]\nretry_base = \"1ms\"\n");
     for (name, url) in sites {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[site]]\nname = \"{name}\"\nurl = \"{url}\"\napi_url = \"{url}\"\n\
              auth = {{ kind = \"api-token\", email = \"{EMAIL}\", token_file = \"secrets/token\" }}\n"
         );
     }
     for path in outputs {
-        text += &format!("[[output]]\nkind = \"file\"\npath = \"{path}\"\n");
+        let _ = write!(text, "[[output]]\nkind = \"file\"\npath = \"{path}\"\n");
     }
     fs::write(site.path("config.toml"), text).unwrap();
 }
@@ -38,7 +40,7 @@ fn some_records() -> SimConfig {
 }
 
 #[track_caller]
-fn assert_holds_the_truth(site: &Site, sim: &confluence_audit_sim::Sim, name: &str) {
+fn assert_holds_the_truth(site: &Site, sim: &Sim, name: &str) {
     let text = fs::read_to_string(site.path(name)).unwrap();
     let truth = sim.truth().map(|line| lines::raw(&line));
     lines::assert_same(name, truth, text.lines(), Same::Bytes);
@@ -89,9 +91,9 @@ fn a_site_that_fails_holds_up_no_other() {
     let other = Site::start(SimConfig {
         seed: 2,
         cloud_id: "5aa85f64-5717-4562-b3fc-2c963f66afa6".into(),
-        account: confluence_audit_sim::Account {
+        account: Account {
             not_admin: true,
-            ..Default::default()
+            ..Account::default()
         },
         ..some_records()
     });

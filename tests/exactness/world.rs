@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use confluence_audit_collector::config::FormatName;
-use confluence_audit_collector::delivery::{Delivery, Route};
+use confluence_audit_collector::delivery::{Delivery, Route, Source};
 use confluence_audit_collector::output::OutputName;
 use confluence_audit_collector::spool::SqliteSpool;
 use confluence_audit_collector::{Collecting, Result, Site, SiteId, collect};
@@ -124,7 +124,7 @@ impl World {
         let route = Route {
             output: Box::new(output),
             format: FormatName::Raw,
-            site: None,
+            source: Source::All,
         };
         let mut delivery = Delivery::prepare(vec![route], &spool).await?;
         let collecting = Collecting {

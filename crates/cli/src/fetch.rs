@@ -1,21 +1,22 @@
 //! `fetch`: one pass over each site, under the lock.
 
-use std::io::Write as _;
-use std::path::Path;
+mod summary;
+mod targets;
+
 use std::time::Instant;
 
-use confluence_audit_collector::config::OutputConfig;
-use confluence_audit_collector::config::Start;
-use confluence_audit_collector::delivery::{Delivery, Route};
-use confluence_audit_collector::output::{FileOutput, OutputName};
-use confluence_audit_collector::spool::SqliteSpool;
+use confluence_audit_collector::config::{OutputConfig, SiteConfig, Start};
+use confluence_audit_collector::delivery::Delivery;
+use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
-    Collecting, Error, ErrorKind, Found, Lock, Result, Site, collect, connect,
+    Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, collect, connect_known,
+    forget_if_wrong, remember,
 };
-use confluence_audit_core::{Runtime, SystemRuntime, printable};
-use serde::Serialize;
+use confluence_audit_core::{Runtime, SystemRuntime};
 
-use crate::args::{FetchArgs, LogFormat, SiteArgs, SummaryFormat};
+use self::summary::Summary;
+use self::targets::Target;
+use crate::args::{FetchArgs, LogFormat, SiteArgs};
 use crate::progress::Progress;
 use crate::report::{self, Failure};
 use crate::settings::{self, Settings};
@@ -33,86 +34,21 @@ pub(crate) async fn run(
         ..output
     });
     let outputs = settings.outputs(given)?;
-
-    let lock = Lock::acquire(settings.state_dir())?;
-    let spool = SqliteSpool::open(lock.dir())?;
-    let mut failures = Vec::new();
-    let mut sites = Vec::new();
-    for site in &settings.config.sites {
-        match connect(&settings.http, site, settings.credentials_dir.as_deref()).await {
-            Ok(connected) => sites.push(connected),
-            Err(error) => failures.push(error),
-        }
-    }
-    let mut outputs = Outputs::of(&outputs, &settings, &sites)?;
-    let mut delivery = Delivery::prepare(std::mem::take(&mut outputs.routes), &spool)
-        .await?
-        .holding(outputs.unreachable);
-
-    let runtime = SystemRuntime;
     let start = args.since.map_or(settings.config.collect.start, Start::At);
     let collecting = Collecting {
         start: match start {
             Start::Retained => None,
-            Start::At(when) => Some(when.at(runtime.now())),
+            Start::At(when) => Some(when.at(SystemRuntime.now())),
         },
         schedule: settings.config.collect.reread.clone(),
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
     };
-    let mut summary = Summary::default();
-    // Where nothing can be written to, nothing is asked for.
-    let read = if delivery.has_stopped() {
-        &[]
-    } else {
-        sites.as_slice()
-    };
-    for site in read {
-        let mut progress = Progress::new(&site.name);
-        let mut found = Found::default();
-        let show = |now: &Found| {
-            found = *now;
-            progress.show(now);
-        };
-        let done = collect(site, &spool, &mut delivery, &collecting, &runtime, show).await;
-        drop(progress);
-        summary.add(site, found, done.as_ref().err());
-        let Err(error) = done else {
-            continue;
-        };
-        let of_the_site = matches!(error.kind(), ErrorKind::Service(_));
-        failures.push(error);
-        if !of_the_site {
-            // The spool's own: it would say the same of every site.
-            break;
-        }
-    }
-    failures.extend(delivery.take_failures());
-    let stats = settings.http.stats();
-    summary.requests = stats.requests;
-    summary.retries = stats.retries;
-    summary.rate_limited_ms = millis(stats.rate_limited);
-    summary.elapsed_ms = millis(began.elapsed());
-    summary.outputs = outputs
-        .paths
-        .into_iter()
-        .map(|(name, path)| {
-            let records = delivery.delivered().find(|(output, _)| **output == name);
-            Delivered {
-                output: path,
-                records: records.map_or(0, |(_, records)| records),
-            }
-        })
-        .collect();
+    let End { summary, failures } = pass(&settings, &outputs, &collecting, began).await?;
     summary
         .print(args.summary, failures.is_empty())
         .map_err(Failure::stdout)?;
-    finish(&failures, log_format)
-}
-
-/// Says every failure; the first one gives the exit code.
-fn finish(failures: &[Error], format: LogFormat) -> std::result::Result<(), Failure> {
-    for failure in failures {
-        report::say(failure, format);
+    for failure in &failures {
+        report::say(failure, log_format);
     }
     match failures.first() {
         Some(first) => Err(Failure::Said(first.exit_code())),
@@ -120,139 +56,122 @@ fn finish(failures: &[Error], format: LogFormat) -> std::result::Result<(), Fail
     }
 }
 
-/// The outputs of a run.
-struct Outputs {
-    routes: Vec<Route>,
-    /// Of sites that could not be asked: nothing is delivered to them, and nothing forgotten.
-    unreachable: Vec<OutputName>,
-    paths: Vec<(OutputName, String)>,
+/// How a run ended: what it did, and what failed without ending it. The first failure gives the
+/// exit code.
+struct End {
+    summary: Summary,
+    failures: Vec<Error>,
 }
 
-impl Outputs {
-    fn of(configured: &[OutputConfig], settings: &Settings, sites: &[Site]) -> Result<Self> {
-        let mut outputs = Self {
-            routes: Vec::new(),
-            unreachable: Vec::new(),
-            paths: Vec::new(),
+async fn pass(
+    settings: &Settings,
+    outputs: &[OutputConfig],
+    collecting: &Collecting,
+    began: Instant,
+) -> Result<End> {
+    let lock = Lock::acquire(settings.state_dir())?;
+    let spool = SqliteSpool::open(lock.dir())?;
+    let mut run = Run {
+        settings,
+        collecting,
+        spool: &spool,
+        summary: Summary::default(),
+        failures: Vec::new(),
+    };
+    let sites = run.find_sites().await?;
+    let ids: Vec<_> = sites
+        .iter()
+        .map(|(site, id, _)| (*site, id.clone()))
+        .collect();
+    let targets = Target::of(outputs, &ids)?;
+    let routes = targets.iter().map(Target::route).collect();
+    let mut delivery = Delivery::prepare(routes, &spool).await?;
+    // Where nothing can be written to, nothing is asked for.
+    if !delivery.has_stopped() {
+        // What an earlier run left goes out, whether or not there is a site to read.
+        delivery.drain(&spool).await?;
+        for (config, _, site) in &sites {
+            if let Some(site) = site
+                && !run.collect(config, site, &mut delivery).await?
+            {
+                break;
+            }
+        }
+    }
+    let Run {
+        mut summary,
+        mut failures,
+        ..
+    } = run;
+    failures.extend(delivery.take_failures());
+    for target in targets {
+        let records = delivery.delivered().find(|(name, _)| **name == target.name);
+        let records = records.map_or(0, |(_, records)| records);
+        summary.add_output(target.path.display().to_string(), records);
+    }
+    summary.add_requests(&settings.http, began.elapsed());
+    Ok(End { summary, failures })
+}
+
+/// A run under way.
+struct Run<'a> {
+    settings: &'a Settings,
+    collecting: &'a Collecting,
+    spool: &'a dyn Spool,
+    summary: Summary,
+    failures: Vec<Error>,
+}
+
+impl<'a> Run<'a> {
+    /// The configured sites: the id of each that is known or can be found, and each that can be
+    /// read.
+    async fn find_sites(&mut self) -> Result<Vec<(&'a SiteConfig, Option<SiteId>, Option<Site>)>> {
+        let (settings, spool) = (self.settings, self.spool);
+        let credentials = settings.credentials_dir.as_deref();
+        let mut sites = Vec::new();
+        for config in &settings.config.sites {
+            let (id, site) = connect_known(&settings.http, config, Some(spool), credentials).await;
+            if let Ok(site) = &site {
+                remember(config, site, spool).await?;
+            }
+            let site = site.map_err(|error| self.fail(config, Found::default(), error));
+            sites.push((config, id, site.ok()));
+        }
+        Ok(sites)
+    }
+
+    fn fail(&mut self, site: &SiteConfig, found: Found, error: Error) {
+        self.summary.add_site(&site.name, found, Some(&error));
+        self.failures.push(error);
+    }
+
+    /// Collects from one site; `false` when it is of no use to try another one.
+    async fn collect(
+        &mut self,
+        config: &SiteConfig,
+        site: &Site,
+        delivery: &mut Delivery,
+    ) -> Result<bool> {
+        let mut progress = Progress::new(&site.name);
+        let mut found = Found::default();
+        let show = |now: &Found| {
+            found = *now;
+            progress.show(now);
         };
-        for output in configured {
-            if !output.is_per_site() {
-                outputs.add(output, Path::new(&output.path), None)?;
-                continue;
+        let (spool, collecting) = (self.spool, self.collecting);
+        let done = collect(site, spool, delivery, collecting, &SystemRuntime, show).await;
+        drop(progress);
+        match done {
+            Ok(found) => {
+                self.summary.add_site(&site.name, found, None);
+                Ok(true)
             }
-            for site in &settings.config.sites {
-                let path = output.path_for(&site.name);
-                match sites.iter().find(|connected| connected.name == site.name) {
-                    Some(site) => outputs.add(output, &path, Some(site))?,
-                    None => outputs.unreachable.push(name(&path)?),
-                }
+            Err(error) => {
+                forget_if_wrong(&error, config, spool).await?;
+                let goes_on = matches!(error.kind(), ErrorKind::Service(_));
+                self.fail(config, found, error);
+                Ok(goes_on)
             }
         }
-        Ok(outputs)
     }
-
-    fn add(&mut self, output: &OutputConfig, path: &Path, site: Option<&Site>) -> Result<()> {
-        let name = name(path)?;
-        self.paths.push((name.clone(), path.display().to_string()));
-        self.routes.push(Route {
-            output: Box::new(FileOutput::new(name, path)),
-            format: output.format,
-            site: site.map(|site| site.id.clone()),
-        });
-        Ok(())
-    }
-}
-
-/// The name of a file output: its path, whatever the working directory is next time.
-fn name(path: &Path) -> Result<OutputName> {
-    let absolute = std::path::absolute(path).map_err(|error| {
-        let message = format!("the output's path {} cannot be used", path.display());
-        Error::new(ErrorKind::OutputCreate, message, "Give an absolute path.").with_source(error)
-    })?;
-    Ok(OutputName::new(format!("file:{}", absolute.display())))
-}
-
-/// What a run did.
-#[derive(Debug, Default, Serialize)]
-struct Summary {
-    /// Records that were new, all sites together.
-    records: u64,
-    /// Requests made, retries included.
-    requests: u64,
-    retries: u64,
-    /// Records that were read again and had been delivered.
-    duplicates: u64,
-    /// New records older than what had been read: they arrived late.
-    late: u64,
-    rate_limited_ms: u64,
-    elapsed_ms: u64,
-    /// The first output.
-    output: String,
-    outputs: Vec<Delivered>,
-    sites: Vec<SiteSummary>,
-}
-
-#[derive(Debug, Serialize)]
-struct Delivered {
-    output: String,
-    /// Records that went into it in this run.
-    records: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct SiteSummary {
-    name: String,
-    records: u64,
-    duplicates: u64,
-    late: u64,
-    /// Everything up to it has been read.
-    watermark: Option<String>,
-    error: Option<String>,
-}
-
-impl Summary {
-    fn add(&mut self, site: &Site, found: Found, error: Option<&Error>) {
-        self.records += found.new;
-        self.duplicates += found.duplicates;
-        self.late += found.late;
-        self.sites.push(SiteSummary {
-            name: site.name.clone(),
-            records: found.new,
-            duplicates: found.duplicates,
-            late: found.late,
-            watermark: found.watermark.map(|at| at.to_string()),
-            error: error.map(|error| report::chain(error)),
-        });
-    }
-
-    fn print(&mut self, format: SummaryFormat, complete: bool) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        self.output = self
-            .outputs
-            .first()
-            .map(|first| first.output.clone())
-            .unwrap_or_default();
-        match format {
-            SummaryFormat::Json => {
-                serde_json::to_writer(&mut out, &self)?;
-                writeln!(out)
-            }
-            // After a failure the line would say that all is well.
-            SummaryFormat::Text => self
-                .outputs
-                .iter()
-                .filter(|output| complete || output.records > 0)
-                .try_for_each(|Delivered { output, records }| {
-                    writeln!(
-                        out,
-                        "Flattened {records} records into {}",
-                        printable(output, 4096)
-                    )
-                }),
-        }
-    }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use confluence_audit_collector::config::{Address, SiteConfig};
 use confluence_audit_collector::spool::{
     Depth, Overview, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
 };
-use confluence_audit_collector::{Config, Error, ErrorKind, Lock, SiteId, When, connect};
+use confluence_audit_collector::{Config, Error, ErrorKind, Lock, When, connect};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
@@ -83,11 +83,11 @@ impl Place {
         printable(&self.dir.display().to_string(), 4096)
     }
 
-    /// The name of a site that is configured by its cloud id.
-    fn name(&self, id: &SiteId) -> Option<&str> {
-        let is_it = |site: &&SiteConfig| match &site.address {
-            Address::CloudId(cloud_id) => cloud_id.as_str() == id.as_str(),
-            Address::Url(_) => false,
+    /// What the configuration calls a site of the state.
+    fn name(&self, site: &SiteOverview) -> Option<&str> {
+        let is_it = |configured: &&SiteConfig| match &configured.address {
+            Address::CloudId(id) => id.as_str() == site.id.as_str(),
+            Address::Url(url) => site.addresses.contains(&url.to_string()),
         };
         Some(&self.sites.iter().find(is_it)?.name)
     }
@@ -135,7 +135,7 @@ fn text_of(place: &Place, overview: &Overview) -> Vec<String> {
     )];
     let now = SystemRuntime.now();
     for site in &overview.sites {
-        let name = place.name(&site.id).map(|name| format!(" ({name})"));
+        let name = place.name(site).map(|name| format!(" ({name})"));
         let id = format!("{}{}", site.id, name.unwrap_or_default());
         text.push(format!("site {}", printable(&id, 400)));
         text.extend(site_text(site, now));
@@ -180,7 +180,8 @@ fn json_of(place: &Place, overview: Option<&Overview>) -> Value {
         let rereads = site.state.rereads.iter();
         json!({
             "id": site.id.as_str(),
-            "name": place.name(&site.id),
+            "name": place.name(site),
+            "addresses": site.addresses,
             "watermark": time(site.state.watermark),
             "counted_from": time(site.state.counted_from),
             "counts": site.counts,
@@ -322,16 +323,14 @@ async fn choose<'a>(
             ))),
         };
     };
-    if let Some(site) = sites.iter().find(|site| site.id.as_str() == wanted) {
+    let is_wanted =
+        |site: &&SiteOverview| site.id.as_str() == wanted || place.name(site) == Some(wanted);
+    if let Some(site) = sites.iter().find(is_wanted) {
         return Ok(site);
     }
     let id = match place.sites.iter().find(|site| site.name == wanted) {
         None => None,
-        Some(SiteConfig {
-            address: Address::CloudId(id),
-            ..
-        }) => Some(SiteId::new(id.as_str())),
-        // The state knows a site by its cloud id, which only the site can tell.
+        // The state knows a site by its cloud id, and perhaps not where it is to be found now.
         Some(site) => {
             let settings = Settings::read(site_args)?;
             let credentials = settings.credentials_dir.as_deref();

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use confluence_audit_core::{
-    ApiToken, AuditClient, Authenticator, Http, Origin, ServiceAccount, SiteAddress, tenant_info,
+    ApiToken, AuditClient, Authenticator, CloudId, Http, Origin, ServiceAccount, SiteAddress,
+    tenant_info,
 };
 use secrecy::SecretString;
 
 use crate::config::{Address, AuthConfig, Secret, SiteConfig};
+use crate::spool::Spool;
 use crate::{Error, ErrorKind, Result, SiteId, secret};
 
 /// Where the API and the token endpoint are, unless a site says otherwise.
@@ -36,11 +38,40 @@ pub async fn connect(
     site: &SiteConfig,
     credentials_dir: Option<&Path>,
 ) -> Result<Site> {
+    connect_as(http, site, None, credentials_dir).await
+}
+
+/// The same, and the cloud id is looked up only where `spool` does not know it. The site's id is
+/// given also when it cannot be read, as far as it is known: what waits in the spool is told apart
+/// by it.
+pub async fn connect_known(
+    http: &Http,
+    site: &SiteConfig,
+    spool: Option<&dyn Spool>,
+    credentials_dir: Option<&Path>,
+) -> (Option<SiteId>, Result<Site>) {
+    let known = match known_cloud_id(site, spool).await {
+        Ok(known) => known,
+        Err(error) => return (None, Err(error)),
+    };
+    let id = known.as_ref().map(|id| SiteId::new(id.as_str()));
+    let site = connect_as(http, site, known, credentials_dir).await;
+    let id = id.or_else(|| site.as_ref().ok().map(|site| site.id.clone()));
+    (id, site)
+}
+
+async fn connect_as(
+    http: &Http,
+    site: &SiteConfig,
+    known: Option<CloudId>,
+    credentials_dir: Option<&Path>,
+) -> Result<Site> {
     let service = |error| Error::service(&site.name, error);
     let auth = authenticator(http, site, credentials_dir)?;
-    let cloud_id = match &site.address {
-        Address::CloudId(id) => id.clone(),
-        Address::Url(url) => tenant_info(http, url).await.map_err(service)?,
+    let cloud_id = match (known, &site.address) {
+        (Some(id), _) => id,
+        (None, Address::CloudId(id)) => id.clone(),
+        (None, Address::Url(url)) => tenant_info(http, url).await.map_err(service)?,
     };
     let address = SiteAddress::gateway(api(site)?, &cloud_id);
     Ok(Site {
@@ -48,6 +79,51 @@ pub async fn connect(
         id: SiteId::new(cloud_id.as_str()),
         client: AuditClient::new(http.clone(), address, auth),
     })
+}
+
+/// The site's cloud id, as far as it can be told without asking the site.
+async fn known_cloud_id(site: &SiteConfig, spool: Option<&dyn Spool>) -> Result<Option<CloudId>> {
+    let known = match (&site.address, spool) {
+        (Address::CloudId(id), _) => return Ok(Some(id.clone())),
+        (Address::Url(url), Some(spool)) => spool.site_at(&url.to_string()).await?,
+        (Address::Url(_), None) => None,
+    };
+    let id = known.map(|id| CloudId::new(id.as_str())).transpose();
+    id.map_err(|error| {
+        Error::internal("the spool keeps a cloud id that is none").with_source(error)
+    })
+}
+
+/// Has `spool` keep where the site was found.
+///
+/// # Errors
+/// What the spool can fail with.
+pub async fn remember(config: &SiteConfig, site: &Site, spool: &dyn Spool) -> Result<()> {
+    let Address::Url(url) = &config.address else {
+        return Ok(());
+    };
+    let url = url.to_string();
+    if spool.site_at(&url).await?.as_ref() == Some(&site.id) {
+        return Ok(());
+    }
+    spool.set_site_at(&url, Some(&site.id)).await
+}
+
+/// Has the site's cloud id looked up again next time, if `error` says that there is no such site.
+///
+/// Only while nothing waits for outputs: until then they know by the old id what is for them.
+///
+/// # Errors
+/// What the spool can fail with.
+pub async fn forget_if_wrong(error: &Error, site: &SiteConfig, spool: &dyn Spool) -> Result<()> {
+    let wrong = ErrorKind::Service(confluence_audit_core::ErrorKind::WrongSite);
+    if let Address::Url(url) = &site.address
+        && error.kind() == wrong
+        && spool.depth().await?.records == 0
+    {
+        spool.set_site_at(&url.to_string(), None).await?;
+    }
+    Ok(())
 }
 
 /// The credentials alone, for what is asked of no single site.

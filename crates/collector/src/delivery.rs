@@ -23,14 +23,36 @@ pub struct Route {
     pub output: Box<dyn Output>,
     /// In which form.
     pub format: FormatName,
-    /// From which site; `None` is from all.
-    pub site: Option<SiteId>,
+    /// From where.
+    pub source: Source,
+}
+
+/// Whose records an output gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Those of all sites.
+    All,
+    /// Those of this site.
+    Site(SiteId),
+    /// Those of a site that was not found yet, and is none of these. A record of another one may
+    /// be its own, from an earlier run: that record waits, and so does what comes behind it.
+    Unknown(Vec<SiteId>),
+}
+
+impl Source {
+    /// Whether a record of `site` is one of its; `None` when that cannot be told.
+    pub fn holds(&self, site: &SiteId) -> Option<bool> {
+        match self {
+            Self::All => Some(true),
+            Self::Site(its) => Some(its == site),
+            Self::Unknown(others) => others.contains(site).then_some(false),
+        }
+    }
 }
 
 /// All outputs, and how far each has come.
 pub struct Delivery {
     routes: Vec<Draining>,
-    held: Vec<OutputName>,
 }
 
 struct Draining {
@@ -39,6 +61,8 @@ struct Draining {
     /// The last number that it confirmed.
     seq: i64,
     delivered: u64,
+    /// Something waits for it that it did not get.
+    is_behind: bool,
     /// Why it gets nothing at present.
     failure: Option<Error>,
 }
@@ -60,21 +84,11 @@ impl Delivery {
                 checkpoint: state.checkpoint,
                 seq: state.seq,
                 delivered: 0,
+                is_behind: true,
                 failure,
             });
         }
-        Ok(Self {
-            routes: draining,
-            held: Vec::new(),
-        })
-    }
-
-    /// The same, and these outputs, which nothing can be delivered to now, keep their positions
-    /// and what waits for them.
-    #[must_use]
-    pub fn holding(mut self, outputs: Vec<OutputName>) -> Self {
-        self.held = outputs;
-        self
+        Ok(Self { routes: draining })
     }
 
     /// Delivers all that waits, but for what outputs lack that fail or have failed.
@@ -90,11 +104,18 @@ impl Delivery {
         let names: Vec<OutputName> = self
             .routes
             .iter()
-            .map(|route| route.route.output.name())
-            .chain(&self.held)
-            .cloned()
+            .map(|route| route.route.output.name().clone())
             .collect();
         spool.sweep(&names).await
+    }
+
+    /// Tries the outputs again that have failed.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain).
+    pub async fn retry(&mut self, spool: &dyn Spool) -> Result<()> {
+        self.take_failures();
+        self.drain(spool).await
     }
 
     /// Whether every output has failed, and whatever is read now would have nowhere to go.
@@ -106,6 +127,12 @@ impl Delivery {
     pub fn take_failures(&mut self) -> Vec<Error> {
         let failures = self.routes.iter_mut().map(|route| route.failure.take());
         failures.flatten().collect()
+    }
+
+    /// The outputs that did not get all that waited when it was last [drained](Self::drain).
+    pub fn behind(&self) -> impl Iterator<Item = &OutputName> {
+        let behind = self.routes.iter().filter(|route| route.is_behind);
+        behind.map(|route| route.route.output.name())
     }
 
     /// How many records each output has got since [`prepare`](Self::prepare), by its name.
@@ -120,21 +147,18 @@ impl Draining {
     /// Notes the output's failure; fails only with the spool.
     async fn drain(&mut self, spool: &dyn Spool) -> Result<()> {
         let name = self.route.output.name().clone();
+        self.is_behind = true;
         loop {
-            let batch = spool.pending(&name, BATCH_RECORDS, BATCH_BYTES).await?;
+            let mut batch = spool.pending(&name, BATCH_RECORDS, BATCH_BYTES).await?;
+            let source = &self.route.source;
+            let unsure = batch.iter().position(|it| source.holds(&it.site).is_none());
+            batch.truncate(unsure.unwrap_or(batch.len()));
             let Some(last) = batch.last().map(|record| record.seq) else {
+                self.is_behind = unsure.is_some();
                 return Ok(());
             };
-            let ours: Vec<&Spooled> = batch
-                .iter()
-                .filter(|record| {
-                    self.route
-                        .site
-                        .as_ref()
-                        .is_none_or(|site| *site == record.site)
-                })
-                .collect();
-            let done = match self.deliver(&ours).await {
+            batch.retain(|record| source.holds(&record.site) == Some(true));
+            let done = match self.deliver(&batch).await {
                 Ok(done) => done,
                 Err(error) => {
                     tracing::warn!(
@@ -146,9 +170,9 @@ impl Draining {
                 }
             };
             let seq = match done.lines {
-                all if all == ours.len() => last,
+                all if all == batch.len() => last,
                 0 => self.seq,
-                some => ours[some - 1].seq,
+                some => batch[some - 1].seq,
             };
             spool.confirm(&name, seq, &done.checkpoint).await?;
             self.seq = seq;
@@ -157,7 +181,7 @@ impl Draining {
         }
     }
 
-    async fn deliver(&mut self, records: &[&Spooled]) -> Result<Delivered> {
+    async fn deliver(&mut self, records: &[Spooled]) -> Result<Delivered> {
         let lines: Vec<Bytes> = records
             .iter()
             .map(|record| line(record, self.route.format))

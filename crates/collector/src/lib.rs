@@ -29,7 +29,7 @@ mod window;
 
 pub use collect::{Collecting, collect};
 pub use config::Config;
-pub use connect::{Site, api, authenticator, connect};
+pub use connect::{Site, api, authenticator, connect, connect_known, forget_if_wrong, remember};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{Export, export};
 pub use lock::Lock;

@@ -69,7 +69,7 @@ struct World {
     _dir: tempfile::TempDir,
     spool: SqliteSpool,
     places: [Place; 2],
-    sites: [Option<SiteId>; 2],
+    sources: [Source; 2],
     committed: Vec<Bytes>,
 }
 
@@ -80,18 +80,18 @@ impl World {
             spool: SqliteSpool::open(dir.path()).unwrap(),
             _dir: dir,
             places: Default::default(),
-            sites: Default::default(),
+            sources: [Source::All, Source::All],
             committed: Vec::new(),
         }
     }
 
     async fn delivery(&self) -> Delivery {
         let routes = std::iter::zip(["a", "b"], &self.places)
-            .zip(&self.sites)
-            .map(|((name, place), site)| Route {
+            .zip(&self.sources)
+            .map(|((name, place), source)| Route {
                 output: Box::new(Fake(OutputName::new(name), place.clone())),
                 format: FormatName::Raw,
-                site: site.clone(),
+                source: source.clone(),
             });
         Delivery::prepare(routes.collect(), &self.spool)
             .await
@@ -99,7 +99,7 @@ impl World {
     }
 
     async fn commit(&mut self, site: &str) {
-        let time = Timestamp::from_millis(self.committed.len() as i64);
+        let time = Timestamp::from_millis(self.committed.len().try_into().unwrap());
         let line = format!(r#"{{"creationDate":{}}}"#, time.as_millis());
         let record = RawRecord::parse(line).unwrap();
         let line = record.line().clone();
@@ -171,7 +171,7 @@ async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
 #[tokio::test]
 async fn an_output_of_one_site_gets_its_records_alone() {
     let mut world = World::new();
-    world.sites[0] = Some(SiteId::new("one"));
+    world.sources[0] = Source::Site(SiteId::new("one"));
     let mut delivery = world.delivery().await;
     for site in ["one", "two", "one"] {
         world.commit(site).await;
@@ -181,4 +181,26 @@ async fn an_output_of_one_site_gets_its_records_alone() {
     assert_eq!(world.places[0].lines(), [all[0].clone(), all[2].clone()]);
     assert_eq!(world.places[1].lines(), *all);
     assert_eq!(world.waiting().await, 0);
+}
+
+#[tokio::test]
+async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_its_own() {
+    let mut world = World::new();
+    let (one, two) = (SiteId::new("one"), SiteId::new("two"));
+    world.sources[0] = Source::Unknown(vec![two]);
+    let mut delivery = world.delivery().await;
+    for site in ["two", "one", "two"] {
+        world.commit(site).await;
+        delivery.drain(&world.spool).await.unwrap();
+    }
+    assert_eq!(world.waiting().await, 2, "the other's first is not for it");
+    assert_eq!(delivery.behind().count(), 1);
+    assert_eq!(world.places[1].lines(), world.committed);
+
+    world.sources[0] = Source::Site(one);
+    let mut delivery = world.delivery().await;
+    delivery.drain(&world.spool).await.unwrap();
+    assert_eq!(world.places[0].lines(), world.committed[1..2]);
+    assert_eq!(world.waiting().await, 0);
+    assert_eq!(delivery.behind().count(), 0);
 }

@@ -1,0 +1,100 @@
+//! What a run of `fetch` did, as its last words.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use confluence_audit_collector::{Error, Found};
+use confluence_audit_core::{Http, printable};
+use serde::Serialize;
+
+use crate::args::SummaryFormat;
+use crate::report;
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    /// Records that were new, all sites together.
+    records: u64,
+    /// Requests made, retries included.
+    requests: u64,
+    retries: u64,
+    /// Records that were read again and had been delivered.
+    duplicates: u64,
+    /// New records older than what had been read: they arrived late.
+    late: u64,
+    rate_limited_ms: u64,
+    elapsed_ms: u64,
+    /// The first output.
+    output: String,
+    outputs: Vec<Delivered>,
+    sites: Vec<SiteSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct Delivered {
+    output: String,
+    /// Records that went into it in this run.
+    records: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SiteSummary {
+    name: String,
+    records: u64,
+    duplicates: u64,
+    late: u64,
+    /// Everything up to it has been read.
+    watermark: Option<String>,
+    error: Option<String>,
+}
+
+impl Summary {
+    pub(crate) fn add_site(&mut self, name: &str, found: Found, error: Option<&Error>) {
+        self.records += found.new;
+        self.duplicates += found.duplicates;
+        self.late += found.late;
+        self.sites.push(SiteSummary {
+            name: name.to_owned(),
+            records: found.new,
+            duplicates: found.duplicates,
+            late: found.late,
+            watermark: found.watermark.map(|at| at.to_string()),
+            error: error.map(|error| report::chain(error)),
+        });
+    }
+
+    pub(crate) fn add_output(&mut self, output: String, records: u64) {
+        if self.outputs.is_empty() {
+            self.output.clone_from(&output);
+        }
+        self.outputs.push(Delivered { output, records });
+    }
+
+    pub(crate) fn add_requests(&mut self, http: &Http, elapsed: Duration) {
+        let stats = http.stats();
+        self.requests = stats.requests;
+        self.retries = stats.retries;
+        self.rate_limited_ms = millis(stats.rate_limited);
+        self.elapsed_ms = millis(elapsed);
+    }
+
+    /// Prints it; `complete` is whether nothing failed.
+    pub(crate) fn print(&self, format: SummaryFormat, complete: bool) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if format == SummaryFormat::Json {
+            serde_json::to_writer(&mut out, &self)?;
+            return writeln!(out);
+        }
+        // After a failure a line of nothing would say that all is well.
+        let said = |output: &&Delivered| complete || output.records > 0;
+        for Delivered { output, records } in self.outputs.iter().filter(said) {
+            let output = printable(output, 4096);
+            writeln!(out, "Flattened {records} records into {output}")?;
+        }
+        Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
