@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use confluence_audit_sim::{Account, EMAIL, NewRecords, Sim, SimConfig};
+use serde_json::Value;
 
 use crate::lines::{self, Same};
 use crate::program::Done;
@@ -83,6 +84,57 @@ fn an_output_that_fails_holds_up_no_other_and_gets_all_of_it_in_order_later() {
         fetch(&site).expect(0).stdout.matches(" 0 records").count(),
         2
     );
+}
+
+#[test]
+fn when_as_much_waits_as_may_nothing_more_is_read_and_nothing_is_lost() {
+    const LIMIT: u64 = 300 * 1024;
+    let site = Site::start(SimConfig {
+        records: 15_000,
+        ..some_records()
+    });
+    let sites = [("acme", site.sim.url())];
+    let limit = format!("spool_limit = \"{LIMIT}B\"");
+    configure(&site, &limit, &sites, &["stuck.json", "good.json"]);
+    symlink("elsewhere", site.path("stuck.json")).unwrap();
+    let waiting = || {
+        let shown = site.run(&["state", "show", "--json", "--state-dir", "state"]);
+        let shown: Value = serde_json::from_str(&shown.expect_quiet_success().stdout).unwrap();
+        (
+            shown["spool"]["bytes"].as_u64().unwrap(),
+            shown["size"].as_u64().unwrap(),
+        )
+    };
+    let done = fetch(&site).expect(74);
+    for (line, what) in [
+        ("WARN", "collecting waits"),
+        ("confluence-audit:", "limit is"),
+    ] {
+        let said = done
+            .stderr
+            .lines()
+            .find(|said| said.contains(what))
+            .unwrap();
+        assert!(said.contains(line) && said.contains("stuck.json"), "{done}");
+    }
+    let (bytes, of_file) = waiting();
+    assert!(bytes >= LIMIT, "{bytes}");
+    let all: usize = site.truth().iter().map(String::len).sum();
+    assert!(bytes < all as u64 / 2, "{bytes} of {all}");
+
+    let asked = site.sim.stats().requests;
+    for _ in 0..3 {
+        fetch(&site).expect(74);
+    }
+    assert_eq!(site.sim.stats().requests, asked, "nothing more is read");
+    assert_eq!(waiting(), (bytes, of_file), "nor kept");
+
+    fs::remove_file(site.path("stuck.json")).unwrap();
+    fetch(&site).expect_quiet_success();
+    assert_eq!(waiting().0, 0);
+    for name in ["stuck.json", "good.json"] {
+        assert_holds_the_truth(&site, &site.sim, name);
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(crate) async fn run(
         },
         schedule: settings.config.collect.reread.clone(),
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
+        spool_limit: settings.config.state.spool_limit,
     };
     let End { summary, failures } = pass(&settings, &outputs, &collecting, began).await?;
     summary

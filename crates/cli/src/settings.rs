@@ -32,7 +32,7 @@ impl Settings {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        config.state_dir = Some(match args.state_dir.clone().or(config.state_dir.take()) {
+        config.state.dir = Some(match args.state_dir.clone().or(config.state.dir.take()) {
             Some(dir) => dir,
             None => default_state_dir()?,
         });
@@ -52,7 +52,7 @@ impl Settings {
 
     /// The state directory.
     pub(crate) fn state_dir(&self) -> &Path {
-        self.config.state_dir.as_deref().unwrap_or(Path::new("."))
+        self.config.state.dir.as_deref().unwrap_or(Path::new("."))
     }
 
     /// The one site, for what is done with one at a time.

@@ -7,7 +7,7 @@ use confluence_audit_collector::config::{Address, SiteConfig};
 use confluence_audit_collector::spool::{
     Depth, Overview, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
 };
-use confluence_audit_collector::{Config, Error, ErrorKind, Lock, When, connect};
+use confluence_audit_collector::{Config, Error, ErrorKind, Lock, When, connect, show_size};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ impl Place {
             Some(path) => Config::load(path)?,
             None => Config::default(),
         };
-        let dir = match args.state_dir.clone().or(config.state_dir) {
+        let dir = match args.state_dir.clone().or(config.state.dir) {
             Some(dir) => dir,
             None => settings::default_state_dir()?,
         };
@@ -130,7 +130,7 @@ fn text_of(place: &Place, overview: &Overview) -> Vec<String> {
     let mut text = vec![format!(
         "state in {}: {}, schema version {}",
         place.shown(),
-        bytes(overview.size),
+        show_size(overview.size),
         overview.schema_version
     )];
     let now = SystemRuntime.now();
@@ -391,16 +391,8 @@ fn text_of_repair(repaired: &Repaired) -> Vec<String> {
 fn waiting(depth: Depth) -> String {
     match depth.records {
         0 => "nothing".to_owned(),
-        1 => format!("1 record ({})", bytes(depth.bytes)),
-        records => format!("{records} records ({})", bytes(depth.bytes)),
-    }
-}
-
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_240 => format!("{bytes} bytes"),
-        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
-        _ => format!("{} MiB", bytes >> 20),
+        1 => format!("1 record ({})", show_size(depth.bytes)),
+        records => format!("{records} records ({})", show_size(depth.bytes)),
     }
 }
 

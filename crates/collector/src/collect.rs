@@ -1,4 +1,4 @@
-//! Collecting: a pass over a site, delivered as it goes.
+//! Collecting: a pass over a site, committed and delivered as it goes.
 
 use std::num::NonZeroUsize;
 
@@ -9,10 +9,11 @@ use crate::connect::Site;
 use crate::delivery::Delivery;
 use crate::pass::{Found, Pass};
 use crate::reread::Reread;
+use crate::room::Room;
 use crate::spool::Spool;
 use crate::walk::Log;
 
-/// Where a site's first pass begins, and what every pass reads again.
+/// Where a site's first pass begins, what every pass reads again, and how much of it at a time.
 #[derive(Clone, Debug)]
 pub struct Collecting {
     /// The first pass begins here; `None` is everything that the site keeps.
@@ -21,6 +22,8 @@ pub struct Collecting {
     pub schedule: Vec<Reread>,
     /// How many windows are read at the same time.
     pub jobs: NonZeroUsize,
+    /// How many bytes of records may wait for outputs. The window in hand may go beyond it.
+    pub spool_limit: u64,
 }
 
 impl Default for Collecting {
@@ -29,6 +32,7 @@ impl Default for Collecting {
             start: None,
             schedule: Reread::default_schedule(),
             jobs: NonZeroUsize::MIN,
+            spool_limit: u64::MAX,
         }
     }
 }
@@ -39,8 +43,9 @@ impl Default for Collecting {
 /// that fails is noted by `delivery` and ends nothing.
 ///
 /// # Errors
-/// The first failure of the site or the spool. What was read until then is committed, and the next
-/// pass goes on behind it.
+/// The first failure of the site or the spool, and [`SpoolFull`](crate::ErrorKind::SpoolFull) when
+/// nothing more may be read because outputs do not take what waits. What was read until then is
+/// committed, and the next pass goes on behind it.
 pub async fn collect(
     site: &Site,
     spool: &dyn Spool,
@@ -49,15 +54,25 @@ pub async fn collect(
     runtime: &dyn Runtime,
     mut progress: impl FnMut(&Found),
 ) -> Result<Found> {
+    let mut room = Room::new(collecting.spool_limit);
     delivery.drain(spool).await?;
-    let log = Log {
-        client: site.client.clone(),
-        search: None,
-    };
-    let mut pass = Pass::begin(log, site, spool, collecting, runtime).await?;
-    while pass.step().await? {
+    room.make(spool, delivery).await?;
+    let mut pass = Pass::begin(log(site), site, Some(spool), collecting, runtime).await?;
+    while let Some(commit) = pass.next().await? {
+        room.fill(&commit);
+        spool.commit(&site.id, commit).await?;
         delivery.drain(spool).await?;
         progress(&pass.found());
+        if !pass.is_done() {
+            room.make(spool, delivery).await?;
+        }
     }
     Ok(pass.found())
+}
+
+fn log(site: &Site) -> Log {
+    Log {
+        client: site.client.clone(),
+        search: None,
+    }
 }

@@ -15,20 +15,39 @@ use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::{Error, ErrorKind, Reread, Result, When, parse_duration};
+use crate::{Error, ErrorKind, Reread, Result, When, parse_duration, parse_size};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The state directory, where the file names one. A relative path is relative to the working
-    /// directory, as in a flag.
-    pub state_dir: Option<PathBuf>,
+    /// What is kept between runs.
+    pub state: State,
     /// How sites are read.
     pub collect: Collect,
     /// The sites. There may be none: one can be named by flags alone.
     pub sites: Vec<SiteConfig>,
     /// The outputs. There may be none: then the program has a default.
     pub outputs: Vec<OutputConfig>,
+}
+
+/// What is kept between runs, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The directory, where the file names one. A relative path is relative to the working
+    /// directory, as in a flag.
+    pub dir: Option<PathBuf>,
+    /// How many bytes of records may wait for outputs before collecting waits too.
+    pub spool_limit: u64,
+}
+
+impl Default for State {
+    /// 1 GiB: a day of the largest sites, and a month of most.
+    fn default() -> Self {
+        Self {
+            dir: None,
+            spool_limit: 1 << 30,
+        }
+    }
 }
 
 /// How sites are read.
@@ -240,9 +259,9 @@ impl Config {
         })?;
         let mut root = Section::new(source, "", document.get_ref(), 0);
         let config = Self {
-            state_dir: match root.table("state")? {
+            state: match root.table("state")? {
                 Some(section) => read_state(section)?,
-                None => None,
+                None => State::default(),
             },
             collect: match root.table("collect")? {
                 Some(section) => read_collect(section)?,
@@ -272,16 +291,26 @@ impl Config {
     }
 }
 
-fn read_state(mut section: Section<'_>) -> Result<Option<PathBuf>> {
+fn read_state(mut section: Section<'_>) -> Result<State> {
+    let mut state = State::default();
     if let Some(url) = section.text("url")? {
         return Err(url.mistake(
             "a state in a database ([state] url) is not supported in this version",
             "Use `dir`, a directory on a local disk.",
         ));
     }
-    let dir = section.text("dir")?.map(Text::into_path).transpose()?;
+    state.dir = section.text("dir")?.map(Text::into_path).transpose()?;
+    if let Some(limit) = section.text("spool_limit")? {
+        state.spool_limit = parse_size(limit.value).ok_or_else(|| {
+            let shown = limit.value.escape_debug();
+            limit.mistake(
+                &format!("`spool_limit` is `{shown}`, which is no size"),
+                "Write a whole number with its unit: \"1GiB\", \"500MB\" or \"64KiB\".",
+            )
+        })?;
+    }
     section.finish()?;
-    Ok(dir)
+    Ok(state)
 }
 
 fn read_collect(mut section: Section<'_>) -> Result<Collect> {
@@ -757,6 +786,7 @@ mod tests {
             r#"
             [state]
             dir = "/var/lib/confluence-audit"
+            spool_limit = "64MiB"
 
             [collect]
             interval = "5m"
@@ -781,8 +811,11 @@ mod tests {
             "#,
         );
         assert_eq!(
-            config.state_dir,
-            Some(PathBuf::from("/var/lib/confluence-audit"))
+            config.state,
+            State {
+                dir: Some(PathBuf::from("/var/lib/confluence-audit")),
+                spool_limit: 64 << 20,
+            }
         );
         assert_eq!(config.collect.interval, Duration::from_mins(5));
         let month = Duration::from_hours(30 * 24);
@@ -820,6 +853,7 @@ mod tests {
             read("[collect]\nstart = \"retained\"").collect,
             Collect::default()
         );
+        assert_eq!(read("[state]\ndir = \"x\"").state.spool_limit, 1 << 30);
     }
 
     #[test]
@@ -845,6 +879,18 @@ mod tests {
         refused(
             "[[output]]\nkind = \"file\"",
             "line 1: `path` is missing in [[output]]",
+        );
+        refused(
+            "[state]\nspool_limit = 1073741824",
+            "line 2: `spool_limit` is not a text",
+        );
+        refused(
+            "[state]\nspool_limit = \"0GiB\"",
+            "line 2: `spool_limit` is `0GiB`, which is no size",
+        );
+        refused(
+            "[state]\nspol_limit = \"1GiB\"",
+            "line 2: unknown key `spol_limit` in [state]; did you mean `spool_limit`?",
         );
         assert!(
             refusal("[state]\ndir = ")

@@ -45,6 +45,8 @@ pub enum ErrorKind {
     /// What the state directory holds cannot be used: damaged, of a newer version, not ours, or
     /// on a network file system. A person has to look; nothing was changed.
     State,
+    /// As much waits for outputs as may. Nothing more is read until they have taken some of it.
+    SpoolFull,
     /// An output cannot be created or is of a kind that is refused.
     OutputCreate,
     /// Reading or writing failed. What was not confirmed is delivered by the next run.
@@ -110,7 +112,7 @@ impl Error {
         match self.0.kind {
             ErrorKind::Internal => 70,
             ErrorKind::OutputCreate => 73,
-            ErrorKind::State | ErrorKind::Io => 74,
+            ErrorKind::State | ErrorKind::SpoolFull | ErrorKind::Io => 74,
             ErrorKind::Locked => 75,
             ErrorKind::Credentials => 77,
             ErrorKind::Config => 78,
@@ -185,6 +187,7 @@ mod tests {
         assert_eq!(code(ErrorKind::Internal), 70);
         assert_eq!(code(ErrorKind::OutputCreate), 73);
         assert_eq!(code(ErrorKind::State), 74);
+        assert_eq!(code(ErrorKind::SpoolFull), 74);
         assert_eq!(code(ErrorKind::Io), 74);
         assert_eq!(code(ErrorKind::Locked), 75);
         assert_eq!(code(ErrorKind::Credentials), 77);

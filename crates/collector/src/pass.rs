@@ -1,7 +1,7 @@
-//! One pass over one site: plan, read, compare, commit, window by window, oldest first.
+//! One pass over one site: plan, read and compare, window by window, oldest first.
 //!
-//! Each window is committed whole, with its watermark, in one transaction; a crash costs the
-//! window in hand and nothing else.
+//! Each window makes one commit, whole and with its watermark; a crash costs the window in hand
+//! and nothing else.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::ledger::difference;
 use crate::reader::Reader;
 use crate::reread::{self, Reread};
 use crate::slice::Whole;
-use crate::spool::{Commit, Spool};
+use crate::spool::{Commit, Counts, SiteState, Spool};
 use crate::walk::Log;
 use crate::window::Window;
 use crate::{Error, Result, SiteId};
@@ -44,7 +44,8 @@ pub(crate) struct Pass<'a> {
     site: SiteId,
     /// What the messages call the site.
     name: &'a str,
-    spool: &'a dyn Spool,
+    /// What was committed before; `None` is nothing.
+    spool: Option<&'a dyn Spool>,
     schedule: &'a [Reread],
     /// The watermark before the pass.
     since: Option<Timestamp>,
@@ -59,12 +60,15 @@ impl<'a> Pass<'a> {
     pub(crate) async fn begin(
         log: Log,
         site: &'a Site,
-        spool: &'a dyn Spool,
+        spool: Option<&'a dyn Spool>,
         collecting: &'a Collecting,
         runtime: &dyn Runtime,
     ) -> Result<Self> {
         let (name, schedule) = (site.name.as_str(), collecting.schedule.as_slice());
-        let state = spool.site(&site.id).await?;
+        let state = match spool {
+            Some(spool) => spool.site(&site.id).await?,
+            None => SiteState::default(),
+        };
         let now = runtime.now();
         let due = reread::due(schedule, &state.rereads, now);
         let completes = due.iter().map(|step| (step.name.clone(), now)).collect();
@@ -101,17 +105,22 @@ impl<'a> Pass<'a> {
         self.found
     }
 
-    /// Reads and commits the next window; `false` when there is none left.
-    pub(crate) async fn step(&mut self) -> Result<bool> {
-        let next = self.reader.next().await;
-        let Some(whole) = next.map_err(|error| Error::service(self.name, error))? else {
-            return Ok(false);
-        };
-        self.commit(whole).await?;
-        Ok(true)
+    /// Whether all windows have been read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.reader.is_done()
     }
 
-    async fn commit(&mut self, whole: Whole) -> Result<()> {
+    /// Reads the next window: what has to be committed of it, before the next one is read. `None`
+    /// when there is none left.
+    pub(crate) async fn next(&mut self) -> Result<Option<Commit>> {
+        let next = self.reader.next().await;
+        match next.map_err(|error| Error::service(self.name, error))? {
+            Some(whole) => self.compare(whole).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn compare(&mut self, whole: Whole) -> Result<Commit> {
         let Window { from, to } = whole.window;
         // What the service's clock has not reached may still be written. Without that clock the
         // newest record tells how far the log has come; a clock of ours is never asked, and where
@@ -123,10 +132,10 @@ impl<'a> Pass<'a> {
         let watermark = self.found.watermark.max(end).unwrap_or(from);
 
         let last = Timestamp::from_millis(i64::MAX);
-        let counts = self
-            .spool
-            .counts(&self.site, from, to.unwrap_or(last))
-            .await?;
+        let counts = match self.spool {
+            Some(spool) => spool.counts(&self.site, from, to.unwrap_or(last)).await?,
+            None => Counts::new(),
+        };
         let difference = difference(whole.records, &counts);
         let late = |time: Timestamp| self.since.is_some_and(|since| time <= since);
         self.found.new += difference.new.len() as u64;
@@ -140,7 +149,7 @@ impl<'a> Pass<'a> {
 
         let kept = reread::longest(self.schedule) + MARGIN;
         let ended = self.reader.is_done();
-        let commit = Commit {
+        Ok(Commit {
             from,
             records: difference.new,
             watermark,
@@ -150,8 +159,7 @@ impl<'a> Pass<'a> {
             } else {
                 Vec::new()
             },
-        };
-        self.spool.commit(&self.site, commit).await
+        })
     }
 }
 
