@@ -6,6 +6,7 @@
 )]
 
 mod addresses;
+mod dry_run;
 mod errors;
 mod faults;
 mod fetch;

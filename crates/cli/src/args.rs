@@ -162,6 +162,9 @@ pub(crate) struct FetchArgs {
     /// How many parts of the log are read at the same time [default: 1, or as configured]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Read and count what a run would deliver, and write nothing: no state, no lock, no output
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// The summary's form: a last line for people, or one JSON object
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(crate) summary: SummaryFormat,

@@ -1,5 +1,6 @@
 //! `fetch`: one pass over each site, under the lock.
 
+mod dry_run;
 mod summary;
 mod targets;
 
@@ -44,7 +45,11 @@ pub(crate) async fn run(
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
         spool_limit: settings.config.state.spool_limit,
     };
-    let End { summary, failures } = pass(&settings, &outputs, &collecting, began).await?;
+    let End { summary, failures } = if args.dry_run {
+        dry_run::run(&settings, &outputs, &collecting, began).await?
+    } else {
+        pass(&settings, &outputs, &collecting, began).await?
+    };
     summary
         .print(args.summary, failures.is_empty())
         .map_err(Failure::stdout)?;
@@ -76,7 +81,7 @@ async fn pass(
         settings,
         collecting,
         spool: &spool,
-        summary: Summary::default(),
+        summary: Summary::new(false),
         failures: Vec::new(),
     };
     let sites = run.find_sites().await?;

@@ -70,6 +70,25 @@ pub async fn collect(
     Ok(pass.found())
 }
 
+/// Reads what [`collect`] would and counts it, and leaves everything as it is. `spool` holds what
+/// was collected before, if there is anything.
+///
+/// # Errors
+/// The first failure of the site or the spool.
+pub async fn count(
+    site: &Site,
+    spool: Option<&dyn Spool>,
+    collecting: &Collecting,
+    runtime: &dyn Runtime,
+    mut progress: impl FnMut(&Found),
+) -> Result<Found> {
+    let mut pass = Pass::begin(log(site), site, spool, collecting, runtime).await?;
+    while pass.next().await?.is_some() {
+        progress(&pass.found());
+    }
+    Ok(pass.found())
+}
+
 fn log(site: &Site) -> Log {
     Log {
         client: site.client.clone(),

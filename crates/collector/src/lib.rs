@@ -29,7 +29,7 @@ mod walk;
 mod when;
 mod window;
 
-pub use collect::{Collecting, collect};
+pub use collect::{Collecting, collect, count};
 pub use config::Config;
 pub use connect::{Site, api, authenticator, connect, connect_known, forget_if_wrong, remember};
 pub use error::{Error, ErrorKind, Result};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::SummaryFormat;
 use crate::report;
 
-/// What a run did.
+/// What a run did, or, where it is a dry one, would do.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     /// Records that were new, all sites together.
@@ -24,6 +24,7 @@ pub(crate) struct Summary {
     late: u64,
     rate_limited_ms: u64,
     elapsed_ms: u64,
+    dry_run: bool,
     /// The first output.
     output: String,
     outputs: Vec<Delivered>,
@@ -49,6 +50,13 @@ struct SiteSummary {
 }
 
 impl Summary {
+    pub(crate) fn new(dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn add_site(&mut self, name: &str, found: Found, error: Option<&Error>) {
         self.records += found.new;
         self.duplicates += found.duplicates;
@@ -89,7 +97,14 @@ impl Summary {
         let said = |output: &&Delivered| complete || output.records > 0;
         for Delivered { output, records } in self.outputs.iter().filter(said) {
             let output = printable(output, 4096);
-            writeln!(out, "Flattened {records} records into {output}")?;
+            if self.dry_run {
+                writeln!(
+                    out,
+                    "Dry run: would flatten {records} records into {output}; nothing was written"
+                )?;
+            } else {
+                writeln!(out, "Flattened {records} records into {output}")?;
+            }
         }
         Ok(())
     }
