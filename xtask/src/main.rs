@@ -1,6 +1,7 @@
 //! What the project's people run, as `cargo xtask COMMAND`: the demonstration, the gate, the
 //! recorder of fixtures and the generator of reference pages. Nothing here is shipped.
 
+mod bench;
 mod ci;
 mod demo;
 mod fixture;
@@ -35,6 +36,8 @@ enum Task {
     Record(Box<record::Args>),
     /// Write docs/cli.md from the program's own help
     Reference(reference::Args),
+    /// Measure the program against what people use today
+    Bench(bench::Args),
     /// Kill, starve and fail the program in every way, and count what its output lacks or doubles
     Torture(torture::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Record(args) => record::run(&args),
         Task::Reference(args) => reference::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
     };
     match done {

@@ -1,0 +1,175 @@
+//! The cases: what of ours is measured, against what, on which site.
+
+use super::Programs;
+use super::measure::{Cost, measure};
+use super::site::Site;
+use super::table::{Figure, Row};
+use crate::Result;
+
+/// One comparison.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// It is left out unless it is asked for.
+    pub(crate) takes_minutes: bool,
+    /// The site's flags, for ours and for theirs; most cases have one site.
+    sites: [&'static [&'static str]; 2],
+    ours: Side,
+    theirs: Side,
+    figures: Vec<Figure>,
+    /// Whether both sides have to write the same bytes.
+    same_bytes: Option<&'static str>,
+}
+
+/// What one side does.
+#[derive(Clone, Copy)]
+enum Side {
+    /// Our program with these arguments, in an empty folder.
+    Ours(&'static [&'static str]),
+    /// The same, when everything has been collected before.
+    OursAgain(&'static [&'static str]),
+    /// A script; `$LIST` is the address of the list of records.
+    Script(&'static str),
+}
+
+/// 200 pages of 1,000 records.
+const PAGES: &[&str] = &["--records", "200000"];
+const FETCH: &[&str] = &["fetch", "--state-dir", "state"];
+const EXPORT: &[&str] = &["export", "--output", "out.json"];
+const CURL: &str =
+    "curl -sSf --compressed -K curlrc -o /dev/null \"$LIST?limit=1000&start=[0-199000:1000]\"";
+const CURL_ONE: &str = "curl -sSf --compressed -K curlrc -o /dev/null \"$LIST?limit=1000\"";
+const CURL_AND_JQ: &str = "
+start=0
+while [ $start -lt 200000 ]; do
+    curl -sSf --compressed -K curlrc \"$LIST?limit=1000&start=$start\" | jq -c '.results[]' >>out.json
+    start=$((start + 1000))
+done";
+
+/// Every case, the quick ones first.
+pub(crate) fn all() -> Vec<Case> {
+    let against = |name, ours, script, figures| Case {
+        name,
+        takes_minutes: false,
+        sites: [PAGES, PAGES],
+        ours,
+        theirs: Side::Script(script),
+        figures,
+        same_bytes: None,
+    };
+    vec![
+        against(
+            "export-curl",
+            Side::Ours(EXPORT),
+            CURL,
+            vec![Figure::wall(1.5)],
+        ),
+        against(
+            "export-guide",
+            Side::Ours(EXPORT),
+            CURL_AND_JQ,
+            vec![Figure::wall(0.05), Figure::cpu(0.05)],
+        ),
+        against(
+            "fetch-curl",
+            Side::Ours(FETCH),
+            CURL,
+            vec![Figure::wall(2.5)],
+        ),
+        against(
+            "fetch-nothing-new",
+            Side::OursAgain(FETCH),
+            CURL_ONE,
+            vec![Figure::wall(2.0), Figure::cpu(2.0)],
+        ),
+        Case {
+            name: "jobs",
+            takes_minutes: true,
+            sites: [
+                &["--records", "1000000", "--latency", "200ms"],
+                &["--records", "1000000", "--latency", "200ms"],
+            ],
+            ours: Side::Ours(&["fetch", "--state-dir", "state", "--jobs", "8"]),
+            theirs: Side::Ours(&["fetch", "--state-dir", "state", "--jobs", "1"]),
+            figures: vec![Figure::wall(1.0 / 6.0)],
+            same_bytes: Some("flattened.json"),
+        },
+        Case {
+            name: "memory",
+            takes_minutes: true,
+            sites: [&["--records", "10000000"], &["--records", "1000000"]],
+            ours: Side::Ours(FETCH),
+            theirs: Side::Ours(FETCH),
+            figures: vec![Figure::peak(1.1)],
+            same_bytes: None,
+        },
+    ]
+}
+
+impl Case {
+    /// Runs both sides in turn: once for the caches, then as often as is asked.
+    pub(crate) fn run(&self, programs: &Programs, runs: usize) -> Result<Row> {
+        let runs = if self.takes_minutes { 1 } else { runs };
+        let our_site = Site::start(programs, self.sites[0])?;
+        let other = if self.sites[0] == self.sites[1] {
+            None
+        } else {
+            Some(Site::start(programs, self.sites[1])?)
+        };
+        let their_site = other.as_ref().unwrap_or(&our_site);
+        let mut pairs = Vec::new();
+        let warm_up = usize::from(!self.takes_minutes);
+        for run in 0..runs + warm_up {
+            let ours = self.ours.run(programs, &our_site)?;
+            let our_bytes = self.output(&our_site)?;
+            let theirs = self.theirs.run(programs, their_site)?;
+            if our_bytes != self.output(their_site)? {
+                return Err(format!("{}: the two sides wrote different bytes", self.name).into());
+            }
+            if run >= warm_up {
+                pairs.push((ours, theirs));
+            }
+        }
+        Ok(Row {
+            name: self.name,
+            ours: self.ours.shown(),
+            theirs: self.theirs.shown(),
+            figures: self.figures.clone(),
+            pairs,
+        })
+    }
+
+    fn output(&self, site: &Site) -> Result<Option<blake3::Hash>> {
+        let Some(name) = self.same_bytes else {
+            return Ok(None);
+        };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(site.place().join(name))?)?;
+        Ok(Some(hasher.finalize()))
+    }
+}
+
+impl Side {
+    fn run(self, programs: &Programs, site: &Site) -> Result<Cost> {
+        match self {
+            Self::Ours(args) => {
+                site.clear()?;
+                measure(&mut site.ours(programs, args))
+            }
+            Self::OursAgain(args) => {
+                measure(&mut site.ours(programs, args))?;
+                measure(&mut site.ours(programs, args))
+            }
+            Self::Script(script) => measure(site.script(script).env("LIST", site.list())),
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::Ours(args) => format!("`{}`", args.join(" ")),
+            Self::OursAgain(args) => format!("`{}` with nothing new", args.join(" ")),
+            Self::Script(CURL) => "`curl`, the same pages".to_owned(),
+            Self::Script(CURL_AND_JQ) => "`curl` and `jq` for each page".to_owned(),
+            Self::Script(_) => "`curl`, one page".to_owned(),
+        }
+    }
+}
