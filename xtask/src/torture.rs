@@ -7,6 +7,7 @@ mod calls;
 mod full;
 mod inject;
 mod kill;
+mod ordeal;
 mod readers;
 mod rotate;
 mod row;
@@ -23,7 +24,7 @@ use crate::{Result, cargo, root};
 /// What `cargo xtask torture` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many runs are killed at random
+    /// How many runs are killed at random; by default 2,000, in the short form 60
     #[arg(long, value_name = "N")]
     kills: Option<u64>,
     /// What chance is drawn from; printed with each row
@@ -86,7 +87,7 @@ impl Torture {
 pub(crate) fn run(args: &Args) -> Result {
     let torture = Torture {
         program: build(args.short)?,
-        kills: args.kills.unwrap_or(if args.short { 60 } else { 500 }),
+        kills: args.kills.unwrap_or(if args.short { 60 } else { 2_000 }),
         seed: args.seed,
         short: args.short,
     };

@@ -1,4 +1,4 @@
-//! Mode `backfill`: a first run over a million records, killed ten times.
+//! Mode `backfill`: a first run over a million records, killed ten times, each time further on.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,33 +30,41 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         },
     )?;
     let mut rng = Rng::with_seed(torture.seed);
-    let (mut kills, mut runs) = (0, 0);
-    while kills < KILLS {
-        let mut child = site.fetch()?.spawn()?;
+    let bytes: usize = site.sim.truth().map(|line| line.len() + 1).sum();
+    // The last part is for the run that nobody kills.
+    let part = u64::try_from(bytes)? / (KILLS + 1);
+    let mut runs = 0;
+    for kill in 0..KILLS {
         runs += 1;
-        // A window takes a fraction of a second: this is anywhere in the first few dozens.
-        sleep(Duration::from_secs_f64(0.2 + 4.0 * rng.f64()));
+        let mut child = site.fetch()?.spawn()?;
+        let length = part * kill + rng.u64(..part);
+        while output_length(&site) < length && child.try_wait()?.is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        // Not always just behind a write.
+        sleep(Duration::from_secs_f64(0.3 * rng.f64()));
+        // It may have ended by itself.
         let _ = child.kill();
         match site.end(child.wait()?)? {
-            End::Killed(_) => kills += 1,
-            End::Done(_) => break,
-            End::Failed(code) => {
-                return Err(format!("a run ended with {code}: {}", site.stderr()).into());
-            }
+            End::Killed(_) => torture.say(&format!(
+                "kill {}: the output has {} MB",
+                kill + 1,
+                output_length(&site) / 1_000_000
+            )),
+            end => return Err(site.trouble(&format!("a run was {end:?} too early")).into()),
         }
-        let bytes = std::fs::metadata(site.output()).map_or(0, |file| file.len());
-        torture.say(&format!(
-            "kill {kills}: the output has {} MB",
-            bytes / 1_000_000
-        ));
     }
     runs += site.settle()?;
     Ok(vec![Row {
         mode: "backfill".to_owned(),
-        kills,
+        kills: KILLS,
         runs,
         tally: site.tally()?,
         spent: began.elapsed(),
         seed: torture.seed,
     }])
+}
+
+fn output_length(site: &Site) -> u64 {
+    std::fs::metadata(site.output()).map_or(0, |file| file.len())
 }

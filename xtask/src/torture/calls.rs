@@ -2,6 +2,7 @@
 //! call fails once, in a first run and in one that goes on; then a normal run makes it whole.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -93,11 +94,11 @@ struct Trials<'a> {
     torture: &'a Torture,
     injector: &'a Injector,
     rng: Rng,
-    /// Runs that were met by their fate.
+    /// Runs that met their fate.
     kills: u64,
     runs: u64,
     tally: Tally,
-    /// How the runs ended that were met by their fate.
+    /// How they ended.
     ends: BTreeMap<String, u64>,
     /// The site of the runs that go on, and how many it has had.
     site: Option<(Site, u32)>,
@@ -130,7 +131,9 @@ impl Trials<'_> {
             return Ok(CALLS.iter().map(|call| ((*call).to_owned(), 400)).collect());
         }
         let site = self.fresh()?;
-        if !first {
+        if first {
+            self.injector.sees_all(&self.fresh()?)?;
+        } else {
             site.run()?;
             self.grow(&site);
         }
@@ -207,7 +210,7 @@ impl Trials<'_> {
         Ok(())
     }
 
-    /// A run that is met by its fate, perhaps a rotation, perhaps a second such run, and one that
+    /// A run that meets its fate, perhaps a rotation, perhaps a second such run, and one that
     /// nothing befalls.
     fn try_on(&mut self, site: &mut Site, injection: Injection) -> Result<Tally> {
         self.meet(site, &injection)?;
@@ -222,15 +225,11 @@ impl Trials<'_> {
         self.runs += 1;
         match site.run()? {
             End::Done(_) => site.tally(),
-            end => {
-                site.keep();
-                Err(format!(
-                    "after {injection:?} a normal run was {end:?}: {}; see {}",
-                    site.stderr(),
-                    site.at().display()
-                )
-                .into())
-            }
+            end => Err(wrong(
+                site,
+                &injection,
+                &format!("{end:?}, the next normal one"),
+            )),
         }
     }
 
@@ -247,33 +246,27 @@ impl Trials<'_> {
             End::Failed(code) => code.to_string(),
             End::Killed(signal) => format!("signal {signal}"),
         };
-        *self.ends.entry(name).or_default() += 1;
-        let lies = matches!(end, End::Done(_)) && !site.tally()?.is_clean();
-        let fine = match end {
-            End::Done(_) => !lies,
+        *self.ends.entry(name.clone()).or_default() += 1;
+        match end {
+            End::Done(_) if !site.tally()?.is_clean() => {
+                Err(wrong(site, injection, "0, and its output is not whole"))
+            }
             // Reading or writing failed; the output cannot be opened.
-            End::Failed(code) => matches!(code, 73 | 74),
-            End::Killed(signal) => signal == 9 && matches!(injection.fate, Fate::Kill | Fate::Tear),
-        };
-        if !fine {
-            site.keep();
-            let said = site.stderr();
-            let what = format!(
-                "{injection:?} at {place}: the run was {end:?}{}; see {}; it said: {}",
-                if lies {
-                    " and its output is not whole"
-                } else {
-                    ""
-                },
-                site.at().display(),
-                said.trim()
-            );
-            self.torture.say(&what);
-            self.tally.torn += u64::from(lies);
-            self.tally.examples.push(what);
+            End::Done(_) | End::Failed(73 | 74) => Ok(()),
+            End::Killed(9) if matches!(injection.fate, Fate::Kill | Fate::Tear) => Ok(()),
+            _ => Err(wrong(site, injection, &format!("{name} at {place}"))),
         }
-        Ok(())
     }
+}
+
+/// A run ended as none may end.
+fn wrong(site: &mut Site, injection: &Injection, end: &str) -> Box<dyn Error + Send + Sync> {
+    site.keep();
+    let what = format!(
+        "{injection:?}: the run ended with {end}; see {}",
+        site.at().display()
+    );
+    site.trouble(&what).into()
 }
 
 /// Moves the output out of the way, as logrotate would.

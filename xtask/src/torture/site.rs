@@ -229,8 +229,8 @@ impl Site {
         }
     }
 
-    /// A message with all that helps to find the cause.
-    fn trouble(&self, what: &str) -> String {
+    /// A message with what the last run said.
+    pub(crate) fn trouble(&self, what: &str) -> String {
         format!("{what}; it said: {}", self.stderr().trim())
     }
 }
