@@ -80,6 +80,10 @@ const STEPS: &[Step] = &[
         name: "test",
         check: Check::Cargo(&["test", "--workspace"], None),
     },
+    Step {
+        name: "torture",
+        check: Check::Cargo(&["xtask", "torture", "--short"], None),
+    },
 ];
 
 /// Runs the steps that were asked for, by default all, up to the first that fails.

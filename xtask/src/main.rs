@@ -1,5 +1,5 @@
 //! What the project's people run, as `cargo xtask COMMAND`: the demonstration, the gate, the
-//! recorder of fixtures and the generator of reference pages. Nothing here is shipped.
+//! recorder of fixtures, the generator of reference pages and the torture. Nothing here is shipped.
 
 mod bench;
 mod ci;
