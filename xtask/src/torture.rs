@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result {
     } else {
         &args.only
     };
-    for tool in ["logrotate", "rsyslogd"] {
+    for tool in ["logrotate", "rsyslogd", "strace", "cc"] {
         if !is_installed(tool) {
             println!("{tool} is not installed: what needs it is skipped");
         }

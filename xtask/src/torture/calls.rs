@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,8 +20,14 @@ use crate::Result;
 /// Records that a site begins with.
 const RECORDS: usize = 300;
 
-/// In the short form so many calls of a run are chosen for each fate. strace is slow.
-const CHOSEN: [(Tool, usize); 2] = [(Tool::Library, 16), (Tool::Strace, 7)];
+/// In the short form so many calls of a run are chosen for each fate.
+const fn chosen(tool: Tool) -> usize {
+    match tool {
+        Tool::Library => 16,
+        // Fewer of them happen: it counts each thread for itself.
+        Tool::Strace => 8,
+    }
+}
 
 /// One site is used for so many runs that go on, so that its files stay small.
 const RUNS_A_SITE: u32 = 40;
@@ -61,10 +66,7 @@ fn run(torture: &Torture, name: &str, fates: &[Fate]) -> Result<Vec<Row>> {
         for first in [true, false] {
             trials.go_through(tool, fates, first)?;
         }
-        torture.say(&format!(
-            "{name} by {tool:?}: runs ended {}",
-            shown(&trials.ends)
-        ));
+        torture.say(&format!("{name} by {tool:?}: runs ended {:?}", trials.ends));
         rows.push(Row {
             mode: format!("{name} {tool:?}").to_lowercase(),
             kills: trials.kills,
@@ -75,19 +77,6 @@ fn run(torture: &Torture, name: &str, fates: &[Fate]) -> Result<Vec<Row>> {
         });
     }
     Ok(rows)
-}
-
-fn shown<K: std::fmt::Debug, V: std::fmt::Display>(counts: &BTreeMap<K, V>) -> String {
-    let mut text = String::new();
-    for (name, count) in counts {
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "{}{name:?} {count}",
-            if text.is_empty() { "" } else { ", " }
-        );
-    }
-    text
 }
 
 struct Trials<'a> {
@@ -108,13 +97,12 @@ impl Trials<'_> {
     fn go_through(&mut self, tool: Tool, fates: &[Fate], first: bool) -> Result {
         let calls = self.calls(first)?;
         self.torture.say(&format!(
-            "{tool:?}, {}: {}",
+            "{tool:?}, {}: {calls:?}",
             if first {
                 "a first run"
             } else {
                 "a run that goes on"
-            },
-            shown(&calls)
+            }
         ));
         for fate in fates {
             for injection in self.plan(tool, *fate, &calls) {
@@ -158,9 +146,7 @@ impl Trials<'_> {
             .collect();
         if self.torture.short {
             self.rng.shuffle(&mut plan);
-            for (_, chosen) in CHOSEN.into_iter().filter(|(of, _)| *of == tool) {
-                plan.truncate(chosen);
-            }
+            plan.truncate(chosen(tool));
         }
         plan
     }

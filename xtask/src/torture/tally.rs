@@ -168,6 +168,28 @@ mod tests {
     }
 
     #[test]
+    fn one_fault_among_many_good_files_breaks_the_promise() {
+        let good: &[u8] = b"1\n2\n";
+        let faults: [(&[u8], [u64; 4]); 6] = [
+            (b"1\n", [2, 1, 0, 0]),
+            (b"1\n2\n2\n", [2, 0, 1, 0]),
+            (b"1\n2\n3\n", [2, 0, 1, 0]),
+            (b"1\n2", [2, 1, 0, 1]),
+            (b"1\n2\n\n", [2, 0, 0, 1]),
+            (b"1\n2\n{\"a\n", [2, 0, 0, 1]),
+        ];
+        for (bytes, expected) in faults {
+            let found = tally(&["1", "2"], &[("one", bytes)]);
+            assert_eq!(counts(&found), expected, "{}", bytes.escape_ascii());
+            let mut sum = tally(&["1", "2"], &[("one", good)]);
+            assert!(sum.is_clean());
+            sum += found;
+            sum += tally(&["1", "2"], &[("one", good)]);
+            assert!(!sum.is_clean(), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
     fn a_delete_character_is_spelled_as_jq_spells_it() {
         let found = tally(&["\"a\u{7f}\""], &[("one", b"\"a\\u007f\"\n")]);
         assert!(found.is_clean(), "{found:?}");
