@@ -20,12 +20,11 @@ use crate::Result;
 /// Records that a site begins with.
 const RECORDS: usize = 300;
 
-/// In the short form so many calls of a run are chosen for each fate.
+/// In the short form so many calls of each kind are chosen for each fate.
 const fn chosen(tool: Tool) -> usize {
     match tool {
-        Tool::Library => 16,
-        // Fewer of them happen: it counts each thread for itself.
-        Tool::Strace => 8,
+        Tool::Library => 3,
+        Tool::Strace => 1,
     }
 }
 
@@ -128,25 +127,23 @@ impl Trials<'_> {
         self.injector.calls_of_a_run(&site)
     }
 
-    /// Each call once; in the short form some of them.
+    /// Each call once; in the short form a few of each kind.
     fn plan(&mut self, tool: Tool, fate: Fate, calls: &BTreeMap<String, u32>) -> Vec<Injection> {
-        let mut plan: Vec<Injection> = CALLS
-            .into_iter()
-            .filter(|call| fate.fits(call, tool))
-            .flat_map(|call| {
+        let mut plan = Vec::new();
+        for call in CALLS.into_iter().filter(|call| fate.fits(call, tool)) {
+            let count = calls.get(call).copied().unwrap_or(0);
+            let numbers = if self.torture.short {
+                self.rng.choose_multiple(1..=count, chosen(tool))
+            } else {
                 // A few more: runs differ a little.
-                let most = calls.get(call).copied().unwrap_or(0) + 3;
-                (1..=most).map(move |at| Injection {
-                    tool,
-                    fate,
-                    call,
-                    at,
-                })
-            })
-            .collect();
-        if self.torture.short {
-            self.rng.shuffle(&mut plan);
-            plan.truncate(chosen(tool));
+                (1..=count + 3).collect()
+            };
+            plan.extend(numbers.into_iter().map(|at| Injection {
+                tool,
+                fate,
+                call,
+                at,
+            }));
         }
         plan
     }
