@@ -35,10 +35,18 @@ impl Lock {
     /// lock is not a plain file: choose another directory. [`Io`](ErrorKind::Io) when it cannot be
     /// created or opened.
     pub fn acquire(dir: &Path) -> Result<Self> {
+        Self::acquire_on(dir, network_file_system)
+    }
+
+    /// `network` says which network file system a path is on, so that a test can be on one.
+    fn acquire_on(
+        dir: &Path,
+        network: fn(&Path) -> io::Result<Option<&'static str>>,
+    ) -> Result<Self> {
+        refuse_network(dir, network)?;
         if !dir.exists() {
             create(dir).map_err(|error| unusable(dir, error))?;
         }
-        refuse_network(dir)?;
         let path = dir.join("lock");
         loop {
             let mut file = open(&path)?;
@@ -66,11 +74,7 @@ impl Lock {
     ///
     /// As [`acquire`](Self::acquire), but for [`Locked`](ErrorKind::Locked).
     pub fn check(dir: &Path) -> Result<bool> {
-        let existing = dir
-            .ancestors()
-            .find(|dir| dir.exists())
-            .unwrap_or(Path::new("."));
-        refuse_network(existing)?;
+        let existing = refuse_network(dir, network_file_system)?;
         let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(existing, writable).map_err(|error| unusable(dir, error.into()))?;
         match File::open(dir.join("lock")) {
@@ -90,9 +94,17 @@ impl Lock {
     }
 }
 
-fn refuse_network(dir: &Path) -> Result<()> {
-    match network_file_system(dir).map_err(|error| unusable(dir, error))? {
-        None => Ok(()),
+/// Refuses a directory on a network file system; gives the part of its path that is there already.
+fn refuse_network(
+    dir: &Path,
+    network: fn(&Path) -> io::Result<Option<&'static str>>,
+) -> Result<&Path> {
+    let existing = dir
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("."));
+    match network(existing).map_err(|error| unusable(dir, error))? {
+        None => Ok(existing),
         Some(kind) => Err(Error::new(
             ErrorKind::State,
             format!(
@@ -232,6 +244,20 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("it").permissions().mode() & 0o777;
         assert_eq!(mode(&state), 0o700);
         assert_eq!(mode(&state.join("lock")), 0o600);
+    }
+
+    #[test]
+    fn a_network_file_system_is_refused_before_anything_is_created() {
+        let dir = temp();
+        let state = dir.path().join("a/b");
+        let error = Lock::acquire_on(&state, |path| {
+            assert!(path.exists());
+            Ok(Some("NFS"))
+        });
+        let error = error.expect_err("it is no local disk");
+        assert_eq!(error.kind(), ErrorKind::State);
+        assert!(error.to_string().contains("NFS"), "{error}");
+        assert!(!dir.path().join("a").exists());
     }
 
     #[test]

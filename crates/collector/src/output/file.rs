@@ -239,14 +239,16 @@ impl Target {
     }
 }
 
-/// The calls that a disk can fail, so that a test can be that disk.
+/// What a disk can be or fail in, so that a test can be that disk.
 #[derive(Clone, Copy, Debug)]
 struct Disk {
+    network: fn(&Path) -> io::Result<Option<&'static str>>,
     append: fn(&File, &[u8]) -> io::Result<()>,
     sync: fn(&File) -> io::Result<()>,
 }
 
 const DISK: Disk = Disk {
+    network: network_file_system,
     append: |mut file, bytes| file.write_all(bytes),
     sync: File::sync_data,
 };
@@ -307,7 +309,7 @@ impl Writer {
 
     fn refuse_network(&self) -> Result<()> {
         let dir = self.directory();
-        let network = network_file_system(dir).map_err(|error| {
+        let network = (self.disk.network)(dir).map_err(|error| {
             cannot_create(
                 format!(
                     "the output file {}: its directory {} cannot be used",
@@ -620,6 +622,7 @@ mod tests {
 
     /// Takes bytes until its space is used up, then fails in the middle of a write.
     const SMALL_DISK: Disk = Disk {
+        network: |_| Ok(None),
         append: |mut file, bytes| {
             let fits = bytes.len().min(SPACE.get());
             SPACE.set(SPACE.get() - fits);
@@ -716,6 +719,19 @@ mod tests {
         refused("dir");
         rustix::fs::mkfifoat(rustix::fs::CWD, place.path("pipe"), 0o600.into()).expect("a pipe");
         refused("pipe");
+    }
+
+    #[test]
+    fn a_network_file_system_is_refused_before_anything_is_created() {
+        let place = Place::new();
+        let mut writer = place.writer();
+        writer.disk.network = |_| Ok(Some("NFS"));
+        for refused in [writer.prepare(), writer.check()] {
+            let error = refused.expect_err("it is no local disk");
+            assert_eq!(error.kind(), ErrorKind::OutputCreate);
+            assert!(error.to_string().contains("NFS"), "{error}");
+        }
+        assert!(!place.path("log").exists());
     }
 
     #[test]
