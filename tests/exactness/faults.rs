@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -27,7 +28,7 @@ pub(crate) enum Death {
     AtSpool { call: u32, after: bool },
     /// With the first bytes of a batch in the file.
     WhileWriting { batch: u32, bytes: usize },
-    /// The same, but it is told so: the disk is full, and stays so for the run.
+    /// Not there, but it is told that the disk is full, and it stays so for the run.
     DiskFull { batch: u32, bytes: usize },
     /// Wherever it waits for something, at the time it has been woken so often.
     AtAwait { polls: u32 },
@@ -47,6 +48,16 @@ pub(crate) async fn at_most<T>(polls: u32, work: impl Future<Output = T>) -> Opt
         }
         left -= 1;
         work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Runs `work` until `dead` is set.
+pub(crate) async fn until_dead<T>(dead: &AtomicBool, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    std::future::poll_fn(move |context| match work.as_mut().poll(context) {
+        Poll::Pending if dead.load(Ordering::Relaxed) => Poll::Ready(None),
+        polled => polled.map(Some),
     })
     .await
 }
@@ -152,17 +163,25 @@ pub(crate) struct DyingFile {
     inner: FileOutput,
     path: PathBuf,
     death: Death,
+    dead: Arc<AtomicBool>,
     batches: u32,
     full: bool,
 }
 
 impl DyingFile {
-    pub(crate) fn new(name: OutputName, path: PathBuf, death: Death) -> Self {
+    /// Sets `dead` when it dies.
+    pub(crate) fn new(
+        name: OutputName,
+        path: PathBuf,
+        death: Death,
+        dead: Arc<AtomicBool>,
+    ) -> Self {
         let inner = FileOutput::new(name, &path);
         Self {
             inner,
             path,
             death,
+            dead,
             batches: 0,
             full: false,
         }
@@ -213,8 +232,56 @@ impl Output for DyingFile {
         if self.batches > at && !lines.is_empty() && self.would_append(checkpoint) {
             self.full = true;
             self.write_part(lines, bytes);
+            if let Death::WhileWriting { .. } = self.death {
+                self.dead.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
             return Err(died());
         }
         self.inner.deliver(lines, checkpoint).await
+    }
+}
+
+/// How an output is for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Well,
+    /// It cannot be used from the start.
+    Unready,
+    /// It takes nothing.
+    Failing,
+}
+
+/// A file that may be out of order for whole runs.
+pub(crate) struct AilingFile {
+    inner: FileOutput,
+    health: Health,
+}
+
+impl AilingFile {
+    pub(crate) fn new(name: OutputName, path: PathBuf, health: Health) -> Self {
+        let inner = FileOutput::new(name, path);
+        Self { inner, health }
+    }
+}
+
+#[async_trait]
+impl Output for AilingFile {
+    fn name(&self) -> &OutputName {
+        self.inner.name()
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        match self.health {
+            Health::Unready => Err(died()),
+            _ => self.inner.prepare().await,
+        }
+    }
+
+    async fn deliver(&mut self, lines: &[Bytes], checkpoint: Option<&[u8]>) -> Result<Delivered> {
+        match self.health {
+            Health::Well => self.inner.deliver(lines, checkpoint).await,
+            _ => Err(died()),
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use confluence_audit_sim::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use proptest::prelude::*;
 
-use crate::faults::Death;
+use crate::faults::{Death, Health};
 use crate::world::World;
 
 /// Something that happens.
@@ -37,8 +37,12 @@ enum Event {
     },
     /// While the next passes read, records arrive with every so many pages.
     Arriving { every: usize, by_minutes: u64 },
-    /// The output file is renamed away.
+    /// The output files are renamed away.
     Rotate,
+    /// From now on the second output is like this.
+    Second(Health),
+    /// From now on so many bytes may wait for outputs.
+    Limit { bytes: u64 },
     /// This host's clock is moved.
     Clock { by_minutes: i64 },
     /// The service does something differently from now on.
@@ -120,8 +124,18 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(records, by_minutes, twins)| Event::Late { records, by_minutes, twins }),
         1 => (1..5_usize, late).prop_map(|(every, by_minutes)| Event::Arriving { every, by_minutes }),
         2 => Just(Event::Rotate),
+        2 => health().prop_map(Event::Second),
+        1 => (1..40_000_u64).prop_map(|bytes| Event::Limit { bytes }),
         1 => (-20_000..20_000_i64).prop_map(|by_minutes| Event::Clock { by_minutes }),
         1 => habit().prop_map(Event::Habit),
+    ]
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![
+        Just(Health::Well),
+        Just(Health::Unready),
+        Just(Health::Failing)
     ]
 }
 
@@ -148,7 +162,7 @@ fn play(seed: u64, events: &[Event]) -> Result<(), TestCaseError> {
     world.sim.set_quirks(quirks);
     for event in events {
         match event {
-            Event::Pass { jobs, death } => world.pass(*jobs, *death),
+            Event::Pass { jobs, death } => world.pass(*jobs, *death)?,
             Event::New { records } => world.insert(*records, Duration::ZERO, false),
             Event::Late {
                 records,
@@ -161,6 +175,8 @@ fn play(seed: u64, events: &[Event]) -> Result<(), TestCaseError> {
                 world.arriving(*every, Duration::from_mins(*by_minutes));
             }
             Event::Rotate => world.rotate(),
+            Event::Second(health) => world.second = *health,
+            Event::Limit { bytes } => world.limit = *bytes,
             Event::Clock { by_minutes } => world.clock.move_by(*by_minutes),
             Event::Habit(habit) => {
                 habit.apply(&mut quirks);
@@ -175,7 +191,7 @@ fn play(seed: u64, events: &[Event]) -> Result<(), TestCaseError> {
         quirks.next = NextForm::Relative;
         world.sim.set_quirks(quirks);
     }
-    world.settle();
+    world.settle()?;
     world.holds_the_truth()
 }
 
@@ -216,6 +232,15 @@ fn known_sequences_end_well() {
                 bytes: 700,
             }),
             Event::Rotate,
+        ],
+        vec![
+            Event::Limit { bytes: 1 },
+            Event::Second(Health::Failing),
+            pass(Death::None),
+            Event::New { records: 9 },
+            pass(Death::None),
+            Event::Rotate,
+            torn(300),
         ],
         vec![
             pass(Death::None),

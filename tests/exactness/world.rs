@@ -5,15 +5,15 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use confluence_audit_collector::config::FormatName;
 use confluence_audit_collector::delivery::{Delivery, Route, Source};
-use confluence_audit_collector::output::OutputName;
-use confluence_audit_collector::spool::SqliteSpool;
-use confluence_audit_collector::{Collecting, Result, Site, SiteId, collect};
+use confluence_audit_collector::output::{Output, OutputName};
+use confluence_audit_collector::spool::{Spool, SqliteSpool};
+use confluence_audit_collector::{Collecting, ErrorKind, Result, Site, SiteId, collect};
 use confluence_audit_core::{
     ApiToken, AuditClient, CloudId, Fingerprint, Http, Origin, RawRecord, RetryPolicy, Runtime,
     SiteAddress, SystemRuntime, Timestamp,
@@ -22,7 +22,7 @@ use confluence_audit_sim::{API_TOKEN, Arrival, EMAIL, NewRecords, Sim, SimConfig
 use proptest::test_runner::TestCaseError;
 use tempfile::TempDir;
 
-use crate::faults::{Death, DyingFile, DyingSpool, at_most};
+use crate::faults::{AilingFile, Death, DyingFile, DyingSpool, Health, at_most, until_dead};
 
 /// This host's clock: the real one, moved.
 #[derive(Debug, Default)]
@@ -56,9 +56,16 @@ impl Runtime for Clock {
     }
 }
 
+/// The first one may die or be full in the middle of a run, the second one is ill for whole runs.
+const OUTPUTS: [&str; 2] = ["first", "second"];
+
 pub(crate) struct World {
     pub(crate) sim: Sim,
     pub(crate) clock: Arc<Clock>,
+    /// How the second output is.
+    pub(crate) second: Health,
+    /// How many bytes may wait for outputs.
+    pub(crate) limit: u64,
     dir: TempDir,
     rotations: u32,
     /// How long each file was when it was last looked at.
@@ -81,53 +88,88 @@ impl World {
         } else {
             TempDir::new()
         };
+        let dir = dir.unwrap();
+        for output in OUTPUTS {
+            fs::create_dir(dir.path().join(output)).unwrap();
+        }
         Self {
             sim: sim.unwrap(),
             clock: Arc::default(),
-            dir: dir.unwrap(),
+            second: Health::Well,
+            limit: u64::MAX,
+            dir,
             rotations: 0,
             lengths: BTreeMap::new(),
         }
     }
 
-    fn output(&self) -> PathBuf {
-        self.dir.path().join("flattened.json")
+    fn output(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name).join("flattened.json")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
     }
 
     /// One run of the program, in a runtime of its own: when it dies, nothing of it lives on.
-    pub(crate) fn pass(&mut self, jobs: usize, death: Death) {
+    pub(crate) fn pass(&mut self, jobs: usize, death: Death) -> Result<(), TestCaseError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let run = self.run(jobs, death);
+        let waited = runtime.block_on(self.waiting());
+        let dead = Arc::new(AtomicBool::new(false));
+        let run = until_dead(&dead, self.run(jobs, death, dead.clone()));
         let ended = runtime.block_on(async {
             match death {
-                Death::AtAwait { polls } => at_most(polls, run).await,
-                _ => Some(run.await),
+                Death::AtAwait { polls } => at_most(polls, run).await.flatten(),
+                _ => run.await,
             }
         });
+        let is_ill = self.second != Health::Well;
+        let waits = runtime.block_on(self.waiting());
+        if is_ill && waited >= self.limit && waits > waited {
+            return Err(TestCaseError::fail(format!(
+                "{waits} bytes wait where {waited} did and no more than {} may",
+                self.limit
+            )));
+        }
         match (death, ended) {
+            (_, Some(Err(error))) if is_ill && error.kind() == ErrorKind::SpoolFull => {}
             // A service that changes its habits while it is read may be given up on.
             (Death::None, Some(Err(error))) => {
                 panic!("{error}: {:?}", std::error::Error::source(&error))
             }
             (_, ended) => drop(ended),
         }
+        Ok(())
     }
 
-    async fn run(&self, jobs: usize, death: Death) -> Result<()> {
-        let state = self.dir.path().join("state");
+    /// How many bytes wait for outputs.
+    async fn waiting(&self) -> u64 {
+        match SqliteSpool::open_read_only(&self.state()).unwrap() {
+            Some(spool) => spool.depth().await.unwrap().bytes,
+            None => 0,
+        }
+    }
+
+    async fn run(&self, jobs: usize, death: Death, dead: Arc<AtomicBool>) -> Result<()> {
+        let state = self.state();
         fs::create_dir_all(&state).unwrap();
         let spool = DyingSpool::new(SqliteSpool::open(&state)?, death);
-        let output = DyingFile::new(OutputName::new("file"), self.output(), death);
-        let route = Route {
-            output: Box::new(output),
+        let [first, second] = OUTPUTS.map(|name| (OutputName::new(name), self.output(name)));
+        let route = |output| Route {
+            output,
             format: FormatName::Raw,
             source: Source::All,
         };
-        let mut delivery = Delivery::prepare(vec![route], &spool).await?;
+        let routes = vec![
+            route(Box::new(DyingFile::new(first.0, first.1, death, dead)) as Box<dyn Output>),
+            route(Box::new(AilingFile::new(second.0, second.1, self.second))),
+        ];
+        let mut delivery = Delivery::prepare(routes, &spool).await?;
         let collecting = Collecting {
+            spool_limit: self.limit,
             jobs: NonZeroUsize::new(jobs).unwrap(),
             ..Collecting::default()
         };
@@ -188,39 +230,40 @@ impl World {
     }
 
     pub(crate) fn rotate(&mut self) {
-        if self.output().exists() {
-            self.rotations += 1;
-            let to = self
-                .dir
-                .path()
-                .join(format!("flattened.json.{}", self.rotations));
-            fs::rename(self.output(), &to).unwrap();
-            if let Some(length) = self.lengths.remove(&self.output()) {
+        self.rotations += 1;
+        for output in OUTPUTS.map(|name| self.output(name)) {
+            if !output.exists() {
+                continue;
+            }
+            let to = output.with_extension(format!("json.{}", self.rotations));
+            fs::rename(&output, &to).unwrap();
+            if let Some(length) = self.lengths.remove(&output) {
                 self.lengths.insert(to, length);
             }
         }
     }
 
     /// All faults end, and the program runs until every step of reading again has come round.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) -> Result<(), TestCaseError> {
         self.sim.set_arrival(None);
+        self.second = Health::Well;
         self.clock.put_right();
         for _ in 0..3 {
-            self.pass(1, Death::None);
+            self.pass(1, Death::None)?;
             self.clock.move_by(25 * 60);
         }
+        Ok(())
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.is_file()).collect()
+    /// The files of one output.
+    fn files(&self, output: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir.path().join(output)).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// A reader that follows a file must never see it get shorter.
     pub(crate) fn nothing_shrank(&mut self) -> Result<(), TestCaseError> {
-        for path in self.files() {
+        for path in OUTPUTS.map(|output| self.files(output)).concat() {
             let length = fs::metadata(&path).unwrap().len();
             let before = self.lengths.insert(path, length).unwrap_or(0);
             if length < before {
@@ -233,6 +276,11 @@ impl World {
     }
 
     pub(crate) fn holds_the_truth(&self) -> Result<(), TestCaseError> {
+        let mut outputs = OUTPUTS.iter();
+        outputs.try_for_each(|output| self.output_holds_the_truth(output))
+    }
+
+    fn output_holds_the_truth(&self, output: &str) -> Result<(), TestCaseError> {
         let mut counts: BTreeMap<(Option<Timestamp>, Fingerprint), i64> = BTreeMap::new();
         let mut count = |line: &str, by: i64| -> Result<(), TestCaseError> {
             let record = RawRecord::parse(line.to_owned())
@@ -245,7 +293,7 @@ impl World {
         for line in self.sim.truth() {
             count(&line, 1)?;
         }
-        for path in self.files() {
+        for path in self.files(output) {
             let text = fs::read_to_string(path).unwrap();
             if !text.is_empty() && !text.ends_with('\n') {
                 return Err(TestCaseError::fail("a file ends within a line"));
@@ -258,7 +306,7 @@ impl World {
         let twice: i64 = counts.values().filter(|n| **n < 0).sum();
         if (lost, twice) != (0, 0) {
             return Err(TestCaseError::fail(format!(
-                "{lost} lost, {} twice",
+                "{output}: {lost} lost, {} twice",
                 -twice
             )));
         }
