@@ -8,7 +8,6 @@
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
-mod repair;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -20,8 +19,7 @@ use confluence_audit_core::{Fingerprint, Timestamp};
 use crate::output::OutputName;
 use crate::{Result, SiteId};
 
-pub use repair::{Repair, Repaired};
-pub use sqlite::SqliteSpool;
+pub use sqlite::{Repair, Repaired, SqliteSpool};
 
 /// How far the reading of a site has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,174 @@
+//! Whether what a file holds can be what was written: SQLite's own check, and our rules.
+
+use bytes::Bytes;
+use confluence_audit_core::{Fingerprint, RawRecord};
+use rusqlite::Connection;
+
+use super::commit::last_seq;
+use super::fault::Fault;
+use super::rows::{address_row, output_names, output_row, site_names, site_row};
+use super::seal::{RecordRow, record_seal};
+use super::time;
+use crate::Result;
+
+/// How many contradictions are worth naming.
+const NAMED: usize = 100;
+
+/// What SQLite finds broken, and what our own rules do.
+pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    {
+        let mut check = transaction.prepare("PRAGMA integrity_check(100)")?;
+        let mut rows = check.query([])?;
+        while let Some(row) = rows.next()? {
+            let verdict: String = row.get(0)?;
+            if verdict != "ok" {
+                found.push(verdict);
+            }
+        }
+    }
+    if !found.is_empty() {
+        // What is said about the rows of a broken file would be noise.
+        return Ok(found);
+    }
+    {
+        let mut check = transaction.prepare("PRAGMA foreign_key_check")?;
+        let mut rows = check.query([])?;
+        while found.len() < NAMED
+            && let Some(row) = rows.next()?
+        {
+            let table: String = row.get(0)?;
+            found.push(format!(
+                "a row of {table} belongs to a site that is not there"
+            ));
+        }
+    }
+    check_sealed_rows(transaction, &mut found)?;
+    check_positions(transaction, &mut found)?;
+    check_records(transaction, &mut found)?;
+    found.truncate(NAMED);
+    Ok(found)
+}
+
+/// The rows from which a wrong number would lose records.
+pub(super) fn check_sealed_rows(
+    transaction: &Connection,
+    found: &mut Vec<String>,
+) -> Result<(), Fault> {
+    let mut note = |fault: Fault| match fault {
+        Fault::Damaged(verdict) => {
+            found.push(verdict);
+            Ok(())
+        }
+        other => Err(other),
+    };
+    for site in site_names(transaction)? {
+        match site_row(transaction, &site) {
+            Ok(Some((_, state))) if state.watermark.is_some() != state.counted_from.is_some() => {
+                note(Fault::Damaged(format!(
+                    "the site {site} has one of watermark and beginning of counts"
+                )))?;
+            }
+            Ok(_) => {}
+            Err(fault) => note(fault)?,
+        }
+    }
+    for output in output_names(transaction)? {
+        if let Err(fault) = output_row(transaction, &output) {
+            note(fault)?;
+        }
+    }
+    let addresses: Vec<String> = transaction
+        .prepare_cached("SELECT url FROM address ORDER BY url")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for address in addresses {
+        if let Err(fault) = address_row(transaction, &address) {
+            note(fault)?;
+        }
+    }
+    Ok(())
+}
+
+/// A number that is given out again would be behind an output that stands there already.
+pub(super) fn check_positions(
+    transaction: &Connection,
+    found: &mut Vec<String>,
+) -> Result<(), Fault> {
+    let last = last_seq(transaction)?;
+    let mut check = transaction.prepare(
+        "SELECT 'the output ' || name, seq FROM output WHERE seq > ?1 OR seq < 0
+         UNION ALL SELECT 'a record', max(seq) FROM record HAVING max(seq) > ?1",
+    )?;
+    let mut rows = check.query([last])?;
+    while let Some(row) = rows.next()? {
+        let (what, seq): (String, i64) = (row.get(0)?, row.get(1)?);
+        found.push(format!(
+            "{what} stands at {seq}, and the last number given out is {last}"
+        ));
+    }
+    Ok(())
+}
+
+fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
+    let mut check = transaction.prepare(
+        "SELECT seq, record.ms, record.fingerprint, line, ordinal, ledger.n, site.counted_from,
+                record.site, record.seal
+         FROM record JOIN site ON site.id = record.site
+         LEFT JOIN ledger ON ledger.site = record.site AND ledger.ms = record.ms
+                         AND ledger.fingerprint = record.fingerprint
+         ORDER BY seq",
+    )?;
+    let mut rows = check.query([])?;
+    while found.len() < NAMED
+        && let Some(row) = rows.next()?
+    {
+        let (seq, ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (fingerprint, line): (_, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        let (ordinal, n): (u32, Option<u32>) = (row.get(4)?, row.get(5)?);
+        let expected = record_seal(&RecordRow {
+            seq,
+            site: row.get(7)?,
+            ms,
+            fingerprint: &fingerprint,
+            ordinal,
+            line: &line,
+        });
+        if row.get::<_, Option<Vec<u8>>>(8)?.as_deref() != Some(&expected[..]) {
+            found.push(format!(
+                "record {seq} of {} is not what was written",
+                time(ms)
+            ));
+        } else if let Some(problem) = line_problem(ms, fingerprint, &Bytes::from(line)) {
+            found.push(format!("record {seq} of {}: {problem}", time(ms)));
+        }
+        let counted_from: Option<i64> = row.get(6)?;
+        let counted = counted_from.is_some_and(|from| ms >= from);
+        if counted && n.unwrap_or(0) < ordinal {
+            found.push(format!(
+                "record {seq} of {} is copy {ordinal}, and {} were counted",
+                time(ms),
+                n.unwrap_or(0)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Why a record's line cannot be what was committed under this time and fingerprint.
+pub(super) fn line_problem(
+    ms: i64,
+    fingerprint: [u8; Fingerprint::LEN],
+    line: &Bytes,
+) -> Option<&'static str> {
+    let Ok(record) = RawRecord::parse(line.clone()) else {
+        return Some("its line is not JSON");
+    };
+    if record.fingerprint() != Fingerprint::from_bytes(fingerprint) {
+        return Some("its line has another fingerprint");
+    }
+    match record.time() {
+        Some(told) if told != time(ms) => Some("its line tells another time"),
+        _ => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! What can go wrong inside, and how it is said.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use super::schema::MIGRATIONS;
+use crate::{Error, ErrorKind};
+
+/// What can go wrong inside, before it is said where.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    File(io::Error),
+    /// The file does not hold what we left in it.
+    Damaged(String),
+    /// The schema has this version, which is not known here.
+    Newer(i64),
+    /// The schema has this version, which nothing may be changed about now.
+    Older(usize),
+    /// A good database, of another program.
+    Foreign,
+    /// The caller broke a rule of the trait.
+    Rule(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl Fault {
+    /// Whether the disk failed, as opposed to being full or busy.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Sqlite(error)
+            if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    }
+
+    pub(super) fn explain(self, path: &Path, what: &str) -> Error {
+        let shown = path.display();
+        let error = match self {
+            Self::Rule(rule) => return Error::internal(format!("the spool {shown}: {rule}")),
+            Self::Newer(version) => {
+                return Error::new(
+                    ErrorKind::State,
+                    format!(
+                        "the spool {shown} has schema version {version}; this program knows \
+                         versions up to {}",
+                        MIGRATIONS.len()
+                    ),
+                    "A newer confluence-audit has used it. Install that version again, or give \
+                     this one another state directory. If there never was a newer one, the file \
+                     is damaged: run `confluence-audit state repair`.",
+                );
+            }
+            Self::Older(version) => {
+                return Error::new(
+                    ErrorKind::State,
+                    format!("the spool {shown} has schema version {version}, of an older program"),
+                    "The next run of `confluence-audit fetch` brings it up to date.",
+                );
+            }
+            Self::Foreign => {
+                return Error::new(
+                    ErrorKind::State,
+                    format!("{shown} is the database of another program, and was left as it is"),
+                    "Find out what put it there, or choose another state directory.",
+                );
+            }
+            Self::Damaged(verdict) => return damaged(path).with_source(Verdict(verdict)),
+            Self::File(error) => return unusable(path, error),
+            // A value of another kind than we write.
+            Self::Sqlite(
+                error @ (rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)),
+            ) => return damaged(path).with_source(error),
+            Self::Sqlite(error) => error,
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
+                ErrorKind::Locked,
+                format!("the spool {shown} is in use by another program ({what})"),
+                "Close what has the file open, perhaps an sqlite3 shell or a backup, and try again.",
+            ),
+            Some(
+                ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied,
+            ) => Error::new(
+                ErrorKind::Io,
+                format!("the spool {shown}: {what} failed"),
+                "See to the disk (free space, health, permissions) and start again. Nothing is \
+                 lost: what was not committed is read from the site again.",
+            ),
+            _ => Error::internal(format!("the spool {shown}: {what} failed")),
+        }
+        .with_source(error)
+    }
+}
+
+fn damaged(path: &Path) -> Error {
+    let dir = path.parent().unwrap_or(path).display();
+    Error::new(
+        ErrorKind::State,
+        format!(
+            "the spool {} is damaged and was left as it is",
+            path.display()
+        ),
+        format!(
+            "Run `confluence-audit state repair --state-dir {dir}`: it saves what can be read, \
+             says what cannot, and keeps the damaged file. Restoring the state directory from a \
+             backup delivers once more what came after it."
+        ),
+    )
+}
+
+pub(super) fn unusable(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!("{} cannot be used", path.display()),
+        "Make the state directory readable and writable for the user that collects.",
+    )
+    .with_source(error)
+}
+
+/// What a check of the file said, as the cause of an error.
+#[derive(Debug)]
+struct Verdict(String);
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Verdict {}

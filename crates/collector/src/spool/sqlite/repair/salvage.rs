@@ -1,0 +1,469 @@
+//! From a damaged database into an empty one: what is believed, and what follows from the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use confluence_audit_core::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::Repaired;
+use super::read::{read_from_both_ends, read_span};
+use crate::Result;
+use crate::reread::{Reread, longest};
+use crate::spool::sqlite::check::line_problem;
+use crate::spool::sqlite::fault::Fault;
+use crate::spool::sqlite::schema::MIGRATIONS;
+use crate::spool::sqlite::seal::{
+    RecordRow, address_seal, output_seal, record_seal, seal_all, seal_site, site_seal,
+};
+
+/// From a damaged database into an empty one.
+pub(super) struct Salvage<'a> {
+    source: &'a Connection,
+    target: &'a Connection,
+    /// Whether rows are sealed: they are since version 2.
+    sealed: bool,
+    done: Repaired,
+}
+
+impl<'a> Salvage<'a> {
+    pub(super) fn new(source: &'a Connection, target: &'a Connection) -> Result<Self, Fault> {
+        let sealed: i64 = source.query_row(
+            "SELECT count(*) FROM pragma_table_info('site') WHERE name = 'seal'",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(Self {
+            source,
+            target,
+            sealed: sealed == 1 || MIGRATIONS.len() < 2,
+            done: Repaired::default(),
+        })
+    }
+
+    fn lost(&mut self, text: impl Into<String>) {
+        self.done.lost.push(text.into());
+    }
+
+    pub(super) fn run(mut self) -> Result<Repaired, Fault> {
+        let sites = self.sites()?;
+        self.rereads(&sites)?;
+        self.addresses()?;
+        let outputs = self.outputs()?;
+        let last = self
+            .source
+            .query_row(
+                "SELECT max(seq) FROM sqlite_sequence WHERE name = 'record'",
+                [],
+                |row| row.get::<_, Option<i64>>(0),
+            )
+            .ok()
+            .map(|last| last.unwrap_or(0))
+            .filter(|last| *last >= 0);
+        let counts_complete = self.counts(&sites)?;
+        let records = self.records(&sites, last.or(outputs.last))?;
+        if !counts_complete {
+            self.lost(
+                "a part of the counts: what is read again and is not counted is delivered again",
+            );
+        }
+        let end = last
+            .unwrap_or(0)
+            .max(outputs.last.unwrap_or(0))
+            .max(records.last.unwrap_or(0));
+        self.target
+            .execute("DELETE FROM sqlite_sequence WHERE name = 'record'", [])?;
+        self.target.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('record', ?1)",
+            [end],
+        )?;
+        self.read_again(&sites, &outputs, &records, last)?;
+        seal_all(self.target)?;
+        // What is spooled was committed and must not come twice.
+        self.target.execute(
+            "INSERT INTO ledger (site, ms, fingerprint, n)
+             SELECT site, ms, fingerprint, max(ordinal) FROM record
+             JOIN site ON site.id = record.site
+             WHERE site.counted_from IS NULL OR ms >= site.counted_from
+             GROUP BY site, ms, fingerprint
+             ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
+            [],
+        )?;
+        Ok(self.done)
+    }
+
+    fn sites(&mut self) -> Result<BTreeMap<i64, Site>, Fault> {
+        let mut sites: BTreeMap<i64, Site> = BTreeMap::new();
+        // The index holds names and numbers a second time, on a page of its own.
+        let names = "SELECT id, name FROM site INDEXED BY sqlite_autoindex_site_1
+                     WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+        let span = (i64::MIN, i64::MAX);
+        let mut complete = read_span(self.source, names, span, &mut |id, row| {
+            let Ok(name) = row.get(1) else {
+                return Ok(false);
+            };
+            sites.insert(id, Site { name, state: None });
+            Ok(true)
+        })?
+        .complete;
+        let sealed = self.sealed;
+        let rows = if sealed {
+            "SELECT id, name, watermark, counted_from, seal FROM site NOT INDEXED
+             WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+        } else {
+            "SELECT id, name, watermark, counted_from FROM site NOT INDEXED
+             WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+        };
+        complete &= read_span(self.source, rows, span, &mut |id, row| {
+            let Ok(name) = row.get::<_, String>(1) else {
+                return Ok(false);
+            };
+            let (Ok(watermark), Ok(counted_from)) = (row.get(2), row.get(3)) else {
+                sites.entry(id).or_insert(Site { name, state: None });
+                return Ok(false);
+            };
+            let seal = site_seal(id, &name, watermark, counted_from);
+            let good = !sealed || row.get::<_, Vec<u8>>(4).is_ok_and(|found| found == seal);
+            if good {
+                let state = Some((watermark, counted_from));
+                sites.insert(id, Site { name, state });
+            } else {
+                sites.entry(id).or_insert(Site { name, state: None });
+            }
+            Ok(good)
+        })?
+        .complete;
+        let mut names = BTreeSet::new();
+        sites.retain(|_, site| names.insert(site.name.clone()));
+        for (id, site) in &sites {
+            let (watermark, counted_from) = site.state.unwrap_or_default();
+            self.target.execute(
+                "INSERT INTO site (id, name, watermark, counted_from) VALUES (?1, ?2, ?3, ?4)",
+                params![id, site.name, watermark, counted_from],
+            )?;
+            seal_site(self.target, *id)?;
+            if site.state.is_some() {
+                self.done.sites += 1;
+            } else {
+                self.lost(format!(
+                    "the watermark of the site {}: its next run begins with the first record \
+                     that it retains, and delivers again what is not counted",
+                    site.name
+                ));
+            }
+        }
+        if !complete && sites.values().all(|site| site.state.is_some()) {
+            self.lost(
+                "perhaps sites: one that `state show` does not name begins with the first record \
+                 that it retains, and delivers all of it again",
+            );
+        }
+        Ok(sites)
+    }
+
+    fn rereads(&mut self, sites: &BTreeMap<i64, Site>) -> Result<(), Fault> {
+        let sql = "SELECT site, step, done FROM reread WHERE site BETWEEN ?1 AND ?2 ORDER BY site";
+        let target = self.target;
+        // A step whose time is lost is taken once more, which delivers nothing twice.
+        read_span(self.source, sql, (0, i64::MAX), &mut |site, row| {
+            if let (true, Ok(step), Ok(done)) = (
+                sites.contains_key(&site),
+                row.get::<_, String>(1),
+                row.get::<_, i64>(2),
+            ) {
+                target.execute(
+                    "INSERT OR IGNORE INTO reread (site, step, done) VALUES (?1, ?2, ?3)",
+                    params![site, step, done],
+                )?;
+            }
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
+    /// One that is lost is looked up again.
+    fn addresses(&mut self) -> Result<(), Fault> {
+        let rows = "SELECT url, site, seal FROM address ORDER BY url";
+        let target = self.target;
+        read_from_both_ends(self.source, rows, &mut |row| {
+            let (Ok(url), Ok(site), Ok(seal)) = (
+                row.get::<_, String>(0),
+                row.get::<_, String>(1),
+                row.get::<_, Vec<u8>>(2),
+            ) else {
+                return Ok(false);
+            };
+            let good = seal == address_seal(&url, &site);
+            if good {
+                target.execute(
+                    "INSERT OR IGNORE INTO address (url, site, seal) VALUES (?1, ?2, ?3)",
+                    params![url, site, seal],
+                )?;
+            }
+            Ok(good)
+        })?;
+        Ok(())
+    }
+
+    fn outputs(&mut self) -> Result<Outputs, Fault> {
+        let sealed = if self.sealed { ", seal" } else { "" };
+        let mut found: BTreeMap<String, (i64, Option<Vec<u8>>)> = BTreeMap::new();
+        let mut unsure = BTreeSet::new();
+        let rows = format!("SELECT name, seq, checkpoint{sealed} FROM output ORDER BY name");
+        let sealed = self.sealed;
+        let complete = read_from_both_ends(self.source, &rows, &mut |row| {
+            let (Ok(name), Ok(seq), Ok(checkpoint)) = (
+                row.get::<_, String>(0),
+                row.get::<_, i64>(1),
+                row.get::<_, Option<Vec<u8>>>(2),
+            ) else {
+                return Ok(false);
+            };
+            let seal = output_seal(&name, seq, checkpoint.as_deref());
+            let good = sealed && row.get::<_, Vec<u8>>(3).is_ok_and(|found| found == seal);
+            if good || !sealed && seq >= 0 {
+                found.insert(name, (seq, checkpoint));
+            } else {
+                unsure.insert(name);
+            }
+            Ok(true)
+        })?
+        .complete;
+        for (name, (seq, checkpoint)) in &found {
+            self.target.execute(
+                "INSERT INTO output (name, seq, checkpoint, seal) VALUES (?1, ?2, ?3, ?4)",
+                params![
+                    name,
+                    seq,
+                    checkpoint,
+                    output_seal(name, *seq, checkpoint.as_deref())
+                ],
+            )?;
+            self.done.outputs += 1;
+        }
+        unsure.retain(|name| !found.contains_key(name));
+        let names: Vec<String> = unsure.into_iter().collect();
+        let complete = complete && names.is_empty();
+        if !complete {
+            let which = if names.is_empty() {
+                "perhaps of an output that `state show` does not name".to_owned()
+            } else {
+                names.join(", ")
+            };
+            self.lost(format!(
+                "a position ({which}): that output gets again everything that is still spooled"
+            ));
+        }
+        let positions = || found.values().map(|(seq, _)| *seq);
+        Ok(Outputs {
+            complete,
+            first: positions().min(),
+            last: positions().max(),
+        })
+    }
+
+    fn counts(&mut self, sites: &BTreeMap<i64, Site>) -> Result<bool, Fault> {
+        let mut complete = true;
+        for id in sites.keys() {
+            let sql = format!(
+                "SELECT ms, fingerprint, n FROM ledger
+                 WHERE site = {id} AND ms BETWEEN ?1 AND ?2 ORDER BY ms"
+            );
+            let (target, done) = (self.target, &mut self.done);
+            complete &= read_span(self.source, &sql, (i64::MIN, i64::MAX), &mut |ms, row| {
+                let (Ok(fingerprint), Ok(n)) = (row.get::<_, [u8; 20]>(1), row.get::<_, i64>(2))
+                else {
+                    return Ok(false);
+                };
+                if n <= 0 {
+                    return Ok(false);
+                }
+                let mut insert = target.prepare_cached(
+                    "INSERT OR IGNORE INTO ledger (site, ms, fingerprint, n)
+                     VALUES (?1, ?2, ?3, ?4)",
+                )?;
+                done.counts += insert.execute(params![id, ms, fingerprint, n])? as u64;
+                Ok(true)
+            })?
+            .complete;
+        }
+        Ok(complete)
+    }
+
+    fn records(
+        &mut self,
+        sites: &BTreeMap<i64, Site>,
+        last: Option<i64>,
+    ) -> Result<Records, Fault> {
+        let sealed = self.sealed;
+        let sql = format!(
+            "SELECT seq, site, ms, fingerprint, ordinal, line{} FROM record NOT INDEXED
+             WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
+            if sealed { ", seal" } else { "" }
+        );
+        let sql = sql.as_str();
+        let mut times: BTreeMap<i64, i64> = BTreeMap::new();
+        let (target, done) = (self.target, &mut self.done);
+        let mut take = |seq: i64, row: &Row<'_>| {
+            let (Ok(site), Ok(ms), Ok(fingerprint), Ok(ordinal), Ok(line)) = (
+                row.get::<_, i64>(1),
+                row.get::<_, i64>(2),
+                row.get::<_, [u8; 20]>(3),
+                row.get::<_, u32>(4),
+                row.get::<_, Vec<u8>>(5),
+            ) else {
+                return Ok(false);
+            };
+            let line = Bytes::from(line);
+            let seal = record_seal(&RecordRow {
+                seq,
+                site,
+                ms,
+                fingerprint: &fingerprint,
+                ordinal,
+                line: &line,
+            });
+            let good = !sealed || row.get::<_, Vec<u8>>(6).is_ok_and(|found| found == seal);
+            let whole = good && line_problem(ms, fingerprint, &line).is_none();
+            if !whole || !sites.contains_key(&site) || ordinal == 0 {
+                return Ok(false);
+            }
+            let mut insert = target.prepare_cached(
+                "INSERT OR IGNORE INTO record (seq, site, ms, fingerprint, ordinal, line, seal)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            let line = &line[..];
+            let inserted =
+                insert.execute(params![seq, site, ms, fingerprint, ordinal, line, seal])?;
+            done.records += inserted as u64;
+            times.insert(seq, ms);
+            Ok(true)
+        };
+        // Numbers are given out one after the other, so a generous end does no harm.
+        let end = last.unwrap_or(0).saturating_add(1 << 24);
+        let mut complete = read_span(self.source, sql, (1, end), &mut take)?.complete;
+        complete &= read_span(
+            self.source,
+            sql,
+            (end.saturating_add(1), i64::MAX),
+            &mut take,
+        )?
+        .complete;
+        Ok(Records {
+            complete,
+            last: times.keys().next_back().copied(),
+            times,
+        })
+    }
+
+    /// Where records are lost that some output had not got, takes every site back to before
+    /// them, and forgets the counts that would keep them from being delivered.
+    fn read_again(
+        &mut self,
+        sites: &BTreeMap<i64, Site>,
+        outputs: &Outputs,
+        records: &Records,
+        last: Option<i64>,
+    ) -> Result<(), Fault> {
+        let end = last.or(records.last.max(outputs.last)).unwrap_or(0);
+        // Up to here every output has everything.
+        let first = records.times.keys().next().copied();
+        let everywhere = match (outputs.first, first) {
+            (Some(first), _) if outputs.complete => first,
+            (_, Some(first)) => first.saturating_sub(1),
+            // All were swept away.
+            (_, None) if records.complete => end,
+            (_, None) => 0,
+        };
+        let waiting = records.times.range(everywhere.saturating_add(1)..);
+        let saved = i64::try_from(waiting.clone().count()).unwrap_or(i64::MAX);
+        // Numbers have no gaps. A page that has forgotten a part of itself is read without a word,
+        // so it is they that tell, not only whether the reading failed.
+        let missing = end.saturating_sub(everywhere).saturating_sub(saved).max(0);
+        let unsure = !records.complete && (last.is_none() || !outputs.complete);
+        if missing == 0 && !unsure {
+            return Ok(());
+        }
+        // The neighbours of what is missing tell about when it was.
+        let mut before: Option<i64> = records
+            .times
+            .range(..=everywhere)
+            .next_back()
+            .map(|(_, ms)| *ms);
+        let mut expected = everywhere.saturating_add(1);
+        let mut oldest: Option<i64> = None;
+        for (seq, ms) in waiting {
+            if *seq != expected {
+                oldest = [oldest, before, Some(*ms)].into_iter().flatten().min();
+            }
+            (before, expected) = (Some(*ms), seq.saturating_add(1));
+        }
+        if expected <= end || unsure {
+            oldest = [oldest, before].into_iter().flatten().min();
+        }
+        // A record that came late has newer neighbours.
+        let late = longest(&Reread::default_schedule());
+        let to = oldest.map(|ms| Timestamp::from_millis(ms).saturating_sub(late));
+        self.lost(match (missing, to) {
+            (0, _) => "perhaps records that some output had not got".to_owned(),
+            (missing, _) => format!("up to {missing} records that some output had not got"),
+        });
+        self.lost(match to {
+            Some(to) => format!(
+                "therefore all sites are read again from {to} on, and what outputs have of that \
+                 time is delivered a second time"
+            ),
+            None => "therefore all sites are read again from their first record on, and what \
+                     outputs have is delivered a second time"
+                .to_owned(),
+        });
+        let from = to.map_or(i64::MIN, Timestamp::as_millis);
+        self.target
+            .execute("DELETE FROM ledger WHERE ms >= ?1", [from])?;
+        // Of copies of one record perhaps only the second was saved: it must not stand for both.
+        self.target.execute(
+            "UPDATE record SET ordinal = copy.number, seal = NULL FROM (
+                 SELECT seq, row_number() OVER (
+                     PARTITION BY site, ms, fingerprint ORDER BY seq
+                 ) AS number FROM record WHERE ms >= ?1
+             ) AS copy WHERE copy.seq = record.seq",
+            [from],
+        )?;
+        for id in sites.keys() {
+            // Without a watermark the next run is a first one.
+            self.target.execute(
+                "UPDATE site SET watermark = iif(?2 IS NULL, NULL, min(watermark, ?2)),
+                                 counted_from = iif(?2 IS NULL, NULL, min(counted_from, ?2))
+                 WHERE id = ?1",
+                params![id, to.map(Timestamp::as_millis)],
+            )?;
+            seal_site(self.target, *id)?;
+        }
+        Ok(())
+    }
+}
+
+/// A site as the damaged spool had it.
+#[derive(Clone, Debug, Default)]
+struct Site {
+    name: String,
+    /// `None` when its row cannot be believed.
+    state: Option<(Option<i64>, Option<i64>)>,
+}
+
+/// What was found of the outputs.
+struct Outputs {
+    complete: bool,
+    /// The position of the one that is furthest back.
+    first: Option<i64>,
+    /// And of the one that is furthest ahead.
+    last: Option<i64>,
+}
+
+/// What was found of the records.
+struct Records {
+    complete: bool,
+    last: Option<i64>,
+    /// Each one's time by its number.
+    times: BTreeMap<i64, i64>,
+}

@@ -1,0 +1,138 @@
+//! Seals: a hash of itself in each row from which a wrong number would lose records.
+
+use confluence_audit_core::Fingerprint;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::fault::Fault;
+use crate::Result;
+
+/// What tells that a site's row is as it was written.
+pub(super) fn site_seal(
+    id: i64,
+    name: &str,
+    watermark: Option<i64>,
+    counted_from: Option<i64>,
+) -> [u8; 8] {
+    let number = |number: Option<i64>| number.map(i64::to_le_bytes).unwrap_or_default();
+    seal(&[
+        &id.to_le_bytes(),
+        name.as_bytes(),
+        &[
+            u8::from(watermark.is_some()),
+            u8::from(counted_from.is_some()),
+        ],
+        &number(watermark),
+        &number(counted_from),
+    ])
+}
+
+/// A row of the table of records.
+pub(super) struct RecordRow<'a> {
+    pub(super) seq: i64,
+    pub(super) site: i64,
+    pub(super) ms: i64,
+    pub(super) fingerprint: &'a [u8; Fingerprint::LEN],
+    pub(super) ordinal: u32,
+    pub(super) line: &'a [u8],
+}
+
+/// What tells that a record's row is as it was written.
+pub(super) fn record_seal(record: &RecordRow<'_>) -> [u8; 8] {
+    seal(&[
+        &record.seq.to_le_bytes(),
+        &record.site.to_le_bytes(),
+        &record.ms.to_le_bytes(),
+        record.fingerprint,
+        &record.ordinal.to_le_bytes(),
+        record.line,
+    ])
+}
+
+/// What tells that an output's row is as it was written.
+pub(super) fn output_seal(name: &str, seq: i64, checkpoint: Option<&[u8]>) -> [u8; 8] {
+    seal(&[
+        name.as_bytes(),
+        &seq.to_le_bytes(),
+        &[u8::from(checkpoint.is_some())],
+        checkpoint.unwrap_or_default(),
+    ])
+}
+
+/// What tells that an address's row is as it was written.
+pub(super) fn address_seal(address: &str, site: &str) -> [u8; 8] {
+    seal(&[address.as_bytes(), site.as_bytes()])
+}
+
+fn seal(parts: &[&[u8]]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut seal = [0; 8];
+    seal.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    seal
+}
+
+/// Seals a site's row, after each change of it.
+pub(super) fn seal_site(transaction: &Connection, id: i64) -> Result<(), Fault> {
+    let (name, watermark, counted_from): (String, _, _) = transaction
+        .prepare_cached("SELECT name, watermark, counted_from FROM site WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    transaction
+        .prepare_cached("UPDATE site SET seal = ?2 WHERE id = ?1")?
+        .execute(params![id, site_seal(id, &name, watermark, counted_from)])?;
+    Ok(())
+}
+
+pub(super) fn seal_output(transaction: &Connection, name: &str) -> Result<(), Fault> {
+    let (seq, checkpoint): (i64, Option<Vec<u8>>) = transaction
+        .prepare_cached("SELECT seq, checkpoint FROM output WHERE name = ?1")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    transaction
+        .prepare_cached("UPDATE output SET seal = ?2 WHERE name = ?1")?
+        .execute(params![name, output_seal(name, seq, checkpoint.as_deref())])?;
+    Ok(())
+}
+
+/// Seals what an earlier version wrote.
+pub(super) fn seal_all(transaction: &Connection) -> Result<(), Fault> {
+    let ids: Vec<i64> = transaction
+        .prepare("SELECT id FROM site WHERE seal IS NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        seal_site(transaction, id)?;
+    }
+    let names: Vec<String> = transaction
+        .prepare("SELECT name FROM output WHERE seal IS NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in names {
+        seal_output(transaction, &name)?;
+    }
+    let mut unsealed = transaction.prepare(
+        "SELECT seq, site, ms, fingerprint, ordinal, line FROM record
+         WHERE seal IS NULL AND seq > ?1 ORDER BY seq LIMIT 1",
+    )?;
+    let mut seal = transaction.prepare("UPDATE record SET seal = ?2 WHERE seq = ?1")?;
+    let mut last = i64::MIN;
+    loop {
+        let next = unsealed.query_row([last], |row| {
+            let row = RecordRow {
+                seq: row.get(0)?,
+                site: row.get(1)?,
+                ms: row.get(2)?,
+                fingerprint: &row.get(3)?,
+                ordinal: row.get(4)?,
+                line: &row.get::<_, Vec<u8>>(5)?,
+            };
+            Ok((row.seq, record_seal(&row)))
+        });
+        let Some((seq, sealed)) = next.optional()? else {
+            return Ok(());
+        };
+        seal.execute(params![seq, sealed])?;
+        last = seq;
+    }
+}

@@ -1,0 +1,347 @@
+//! The promises of the spool, those of every spool and those of this one's file.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use confluence_audit_core::RawRecord;
+use rusqlite::Connection;
+
+use super::schema::{APPLICATION_ID, MIGRATIONS};
+use super::seal::seal_all;
+use super::*;
+use crate::ErrorKind;
+use crate::spool::NewRecord;
+use crate::spool::conformance::{self, Store as Reopens};
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join(FILE)
+    }
+
+    fn open(&self) -> Result<SqliteSpool> {
+        SqliteSpool::open(self.0.path())
+    }
+
+    fn refusal(&self) -> Error {
+        let error = self.open().expect_err("it must be refused");
+        assert_eq!(error.kind(), ErrorKind::State, "{error:?}");
+        error
+    }
+}
+
+#[async_trait]
+impl Reopens for Dir {
+    async fn open(&self) -> Box<dyn Spool> {
+        Box::new(self.open().expect("a good spool"))
+    }
+}
+
+macro_rules! conforms {
+    ($($case:ident)*) => {$(
+        #[tokio::test]
+        async fn $case() {
+            conformance::$case(&Dir::new()).await;
+        }
+    )*};
+}
+
+conforms! {
+    a_commit_is_there_whole
+    a_refused_commit_leaves_nothing
+    twins_are_counted
+    the_watermark_never_moves_back
+    sites_are_kept_apart
+    reopening_keeps_everything
+    counts_include_both_ends
+    what_is_older_than_forget_before_is_forgotten
+    pending_is_in_order_and_bounded
+    outputs_have_positions_of_their_own
+    a_new_output_gets_what_is_still_spooled
+    a_confirmation_never_moves_back_nor_ahead
+    sweeping_takes_what_every_output_has
+    what_an_output_waits_for_is_counted_by_site
+    an_address_leads_to_its_site
+    numbers_are_not_used_again
+    the_overview_shows_what_is_there
+    rewinding_keeps_counts_and_records
+    rewinding_beyond_the_counts_knows_what_is_spooled
+}
+
+#[test]
+fn the_files_are_for_their_owner_alone() {
+    let dir = Dir::new();
+    let _spool = dir.open().expect("a fresh spool");
+    let mut files = 0;
+    for entry in fs::read_dir(dir.0.path()).expect("the directory") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+        files += 1;
+    }
+    assert_eq!(files, 3, "the database, its log and its index");
+}
+
+#[test]
+fn every_commit_is_on_disk_before_it_returns() {
+    let dir = Dir::new();
+    let spool = dir.open().expect("a fresh spool");
+    let store = spool.store.lock().expect("the store");
+    let pragma = |name| {
+        store
+            .connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .expect("a number")
+    };
+    assert_eq!(pragma("synchronous"), 2, "FULL");
+    assert_eq!(pragma("foreign_keys"), 1);
+    assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
+    assert_eq!(pragma("user_version"), 3);
+}
+
+#[test]
+fn damage_is_loud_and_left_as_it_is() {
+    let dir = Dir::new();
+    drop(dir.open().expect("a fresh spool"));
+    let good = fs::read(dir.file()).expect("its bytes");
+    assert!(good.len() > 8_192);
+
+    let mut holes = good.clone();
+    holes[4_096..8_192].fill(0xA5);
+    let cut = &good[..5_000];
+    for bad in [
+        &holes[..],
+        cut,
+        b"",
+        b"not a database at all, but long enough to look",
+    ] {
+        fs::write(dir.file(), bad).expect("the damage");
+        let error = dir.refusal();
+        assert!(error.remedy().contains("state repair"), "{error:?}");
+        assert_eq!(fs::read(dir.file()).expect("its bytes"), bad);
+    }
+}
+
+#[test]
+fn a_log_without_its_database_is_no_fresh_start() {
+    let dir = Dir::new();
+    fs::write(dir.0.path().join("spool.sqlite3-wal"), "records").expect("a log");
+    dir.refusal();
+    assert!(!dir.file().exists());
+}
+
+#[test]
+fn an_index_without_its_log_is_damage_unless_the_log_was_copied_back() {
+    let dir = Dir::new();
+    let index = beside(&dir.file(), "-shm");
+    let spool = dir.open().expect("a fresh spool");
+    let (unfinished, finished) = {
+        let store = spool.store.lock().expect("the connection");
+        let run = |sql| store.connection.execute_batch(sql).expect(sql);
+        run("INSERT INTO site (name) VALUES ('a'); DELETE FROM site");
+        let unfinished = fs::read(&index).expect("the index");
+        run("PRAGMA wal_checkpoint");
+        (unfinished, fs::read(&index).expect("the index"))
+    };
+    drop(spool);
+    for damaged in [&unfinished[..], &finished[..50], b""] {
+        fs::write(&index, damaged).expect("an index");
+        dir.refusal();
+    }
+    fs::write(&index, finished).expect("an index");
+    SqliteSpool::open_read_only(dir.0.path()).expect("a look");
+    dir.open().expect("the spool as it was");
+}
+
+#[test]
+fn a_creation_that_was_interrupted_is_begun_again() {
+    let dir = Dir::new();
+    fs::write(dir.0.path().join("spool.sqlite3.new"), "half").expect("a beginning");
+    dir.open().expect("a fresh spool");
+}
+
+/// A spool as an earlier version left it, with a record that waits.
+fn of_version(version: usize, dir: &Dir) {
+    let line = br#"{"creationDate":5}"#;
+    let record = RawRecord::parse(Bytes::from_static(line)).expect("JSON");
+    let fingerprint = record.fingerprint();
+    let connection = Connection::open(dir.file()).expect("a file");
+    for migration in &MIGRATIONS[..version] {
+        connection.execute_batch(migration).expect("its tables");
+    }
+    connection
+        .execute_batch(
+            "INSERT INTO site (id, name, watermark, counted_from) VALUES (1, 'a', 9, 0);
+             INSERT INTO output (name, seq, checkpoint) VALUES ('file', 0, x'01');",
+        )
+        .expect("its rows");
+    let row = params![5, fingerprint.as_bytes(), line];
+    for sql in [
+        "INSERT INTO record (site, ms, fingerprint, ordinal, line) VALUES (1, ?1, ?2, 1, ?3)",
+        "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (1, ?1, ?2, length(?3) > 0)",
+    ] {
+        connection.execute(sql, row).expect("its rows");
+    }
+    if version >= 2 {
+        seal_all(&connection).expect("its seals");
+    }
+    let pragma = |name, value: i64| {
+        let done = connection.pragma_update(None, name, value);
+        done.expect("a number");
+    };
+    pragma("application_id", APPLICATION_ID.into());
+    pragma("user_version", version.try_into().expect("small"));
+}
+
+#[tokio::test]
+async fn an_older_spool_is_brought_up_to_date_with_all_that_it_holds() {
+    for version in 1..MIGRATIONS.len() {
+        let dir = Dir::new();
+        of_version(version, &dir);
+        let error = SqliteSpool::open_read_only(dir.0.path()).expect_err("it is older");
+        assert!(error.remedy().contains("up to date"), "{error:?}");
+        for _ in 0..2 {
+            let spool = dir.open().expect("an older spool");
+            assert_eq!(spool.inspect().await.expect("a look"), Vec::<String>::new());
+            let state = spool.site(&SiteId::new("a")).await.expect("its state");
+            assert_eq!(state.watermark, Some(time(9)));
+            let output = OutputName::new("file");
+            let state = spool.register(&output).await.expect("its position");
+            assert_eq!((state.seq, state.checkpoint), (0, Some(vec![1])));
+            let pending = spool.pending(&output, 9, 99).await.expect("what waits");
+            assert_eq!(pending.len(), 1);
+            assert_eq!(&pending[0].line[..], br#"{"creationDate":5}"#);
+            let site = SiteId::new("a");
+            let noted = spool.set_site_at("https://a.example", Some(&site)).await;
+            noted.expect("a new table");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_stays_right_while_runs_begin_and_end() {
+    let dir = Dir::new();
+    drop(dir.open().expect("a fresh spool"));
+    let look = SqliteSpool::open_read_only(dir.0.path());
+    let look = look.expect("a good spool").expect("a spool");
+    let before = Footprint::of(&dir.file());
+    let sites = async || look.overview().await.expect("a look").sites.len();
+    assert_eq!(sites().await, 0);
+    for run in 1..4 {
+        let spool = dir.open().expect("a run");
+        let commit = Commit {
+            from: time(0),
+            records: Vec::new(),
+            watermark: time(1),
+            forget_before: time(0),
+            rereads: Vec::new(),
+        };
+        let site = SiteId::new(format!("site {run}"));
+        spool.commit(&site, commit).await.expect("a commit");
+        assert_eq!(sites().await, run, "while it goes on");
+        drop(spool);
+        assert_eq!(sites().await, run, "after it");
+    }
+    assert!(before != Footprint::of(&dir.file()), "the files changed");
+    let noted = look.set_site_at("https://a.example", None).await;
+    noted.expect_err("it is for looking alone");
+}
+
+#[test]
+fn a_newer_schema_is_refused_by_its_number() {
+    let dir = Dir::new();
+    drop(dir.open().expect("a fresh spool"));
+    let connection = Connection::open(dir.file()).expect("the file");
+    connection
+        .pragma_update(None, "user_version", 99)
+        .expect("a new version");
+    drop(connection);
+    assert!(dir.refusal().to_string().contains("version 99"));
+}
+
+#[test]
+fn a_database_of_somebody_else_is_refused() {
+    let dir = Dir::new();
+    let connection = Connection::open(dir.file()).expect("a file");
+    connection
+        .execute_batch("CREATE TABLE photos (name TEXT)")
+        .expect("a table");
+    drop(connection);
+    dir.refusal();
+}
+
+#[test]
+fn the_directory_may_be_a_link_and_the_file_may_not() {
+    let dir = Dir::new();
+    let real = dir.0.path().join("private");
+    fs::create_dir(&real).expect("a directory");
+    let link = dir.0.path().join("state");
+    symlink(&real, &link).expect("a link");
+    drop(SqliteSpool::open(&link).expect("as systemd does it"));
+    let elsewhere = dir.0.path().join("elsewhere");
+    fs::rename(real.join(FILE), &elsewhere).expect("moved");
+    symlink(&elsewhere, real.join(FILE)).expect("a link");
+    SqliteSpool::open(&link).expect_err("the file is a link");
+}
+
+#[tokio::test]
+async fn a_failed_disk_is_asked_no_more_while_a_full_one_is() {
+    let dir = Dir::new();
+    let spool = dir.open().expect("a fresh spool");
+    let failing = |code: i32| {
+        spool.transaction::<()>("trying it", move |_| {
+            let error = rusqlite::ffi::Error::new(code);
+            Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(error, None)))
+        })
+    };
+    let full = failing(rusqlite::ffi::SQLITE_FULL).await.expect_err("full");
+    assert_eq!(full.kind(), ErrorKind::Io);
+    let damaged = failing(rusqlite::ffi::SQLITE_CORRUPT)
+        .await
+        .expect_err("damage");
+    assert_eq!(damaged.kind(), ErrorKind::State);
+    spool.depth().await.expect("room may come back");
+    failing(rusqlite::ffi::SQLITE_IOERR_FSYNC)
+        .await
+        .expect_err("a bad disk");
+    let after = spool
+        .depth()
+        .await
+        .expect_err("a second fsync proves nothing");
+    assert_eq!(after.kind(), ErrorKind::Io);
+}
+
+#[tokio::test]
+async fn space_is_given_back_after_a_long_wait() {
+    let dir = Dir::new();
+    let spool = dir.open().expect("a fresh spool");
+    let output = OutputName::new("file");
+    spool.register(&output).await.expect("registered");
+    let record = NewRecord {
+        time: time(1),
+        fingerprint: Fingerprint::from_bytes([1; 20]),
+        ordinal: 1,
+        line: Bytes::from(vec![b'x'; 80 * 1024 * 1024]),
+    };
+    let commit = Commit {
+        from: time(0),
+        records: vec![record],
+        watermark: time(1),
+        forget_before: time(0),
+        rereads: Vec::new(),
+    };
+    spool
+        .commit(&SiteId::new("a"), commit)
+        .await
+        .expect("committed");
+    spool.confirm(&output, 1, b"").await.expect("confirmed");
+    spool.sweep(&[output]).await.expect("swept");
+    drop(spool);
+    let len = fs::metadata(dir.file()).expect("the file").len();
+    assert!(len < 1024 * 1024, "{len}");
+}
