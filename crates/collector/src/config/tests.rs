@@ -1,0 +1,258 @@
+//! The promises of the configuration: what is meant is read, and a mistake is named with its line.
+
+use super::*;
+
+const SITE_A: &str = "[[site]]\nname = \"acme\"\nurl = \"https://acme.atlassian.net\"\n\
+    auth = { kind = \"oauth\", token_file = \"t\" }\n";
+
+fn read(text: &str) -> Config {
+    Config::from_toml(text, "config.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(text: &str) -> Error {
+    let error = Config::from_toml(text, "config.toml").expect_err("it must be refused");
+    assert_eq!(error.exit_code(), 78);
+    error
+}
+
+#[track_caller]
+fn refused(text: &str, message: &str) {
+    assert_eq!(refusal(text).to_string(), format!("config.toml {message}"));
+}
+
+#[test]
+fn the_documented_file_is_read() {
+    let config = read(
+        r#"
+        [state]
+        dir = "/var/lib/confluence-audit"
+        spool_limit = "64MiB"
+
+        [collect]
+        interval = "5m"
+        start = "30d"
+
+        [[site]]
+        name = "acme"
+        url = "https://acme.atlassian.net"
+        auth = { kind = "api-token", email = "auditor@acme.example", token_file = "/etc/acme.token" }
+
+        [[site]]
+        name = "other"
+        cloud_id = "3fa85f64"
+        api_url = "http://127.0.0.1:8080"
+        auth_url = "http://[::1]:8081"
+        auth = { kind = "service-account", client_id = "c", client_secret_file = "s" }
+
+        [[output]]
+        kind = "file"
+        path = "/var/log/{site}.json"
+        format = "raw"
+        "#,
+    );
+    assert_eq!(
+        config.state,
+        State {
+            dir: Some(PathBuf::from("/var/lib/confluence-audit")),
+            spool_limit: 64 << 20,
+        }
+    );
+    assert_eq!(config.collect.interval, Duration::from_mins(5));
+    let month = Duration::from_hours(30 * 24);
+    assert_eq!(config.collect.start, Start::At(When::Age(month)));
+    assert_eq!(config.sites.len(), 2);
+    let AuthConfig::ApiToken {
+        email,
+        token: Secret::File(file),
+    } = &config.sites[0].auth
+    else {
+        panic!("{:?}", config.sites[0].auth)
+    };
+    assert_eq!(
+        (email.as_str(), file.as_path()),
+        ("auditor@acme.example", Path::new("/etc/acme.token"))
+    );
+    assert_eq!(
+        config.sites[1].address,
+        Address::CloudId(CloudId::new("3fa85f64").expect("an id"))
+    );
+    assert_eq!(
+        config.outputs[0].path_for("acme"),
+        Path::new("/var/log/acme.json")
+    );
+    assert_eq!(config.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(
+        format!("{:?}", read("")),
+        format!("{:?}", Config::default())
+    );
+    assert_eq!(
+        read("[collect]\nstart = \"retained\"").collect,
+        Collect::default()
+    );
+    assert_eq!(read("[state]\ndir = \"x\"").state.spool_limit, 1 << 30);
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_the_nearest_key() {
+    refused(
+        "\n[colect]\n",
+        "line 2: unknown key `colect` in the file; did you mean `collect`?",
+    );
+    refused(
+        "[[output]]\nkind = \"file\"\npath = \"x\"\n\nfromat = \"raw\"",
+        "line 5: unknown key `fromat` in [[output]]; did you mean `format`?",
+    );
+    refused(
+        &format!("{SITE_A}apiurl = \"https://x\""),
+        "line 5: unknown key `apiurl` in [[site]]; did you mean `api_url`?",
+    );
+    refused(
+        "[collect]\ninterval = 10",
+        "line 2: `interval` is not a text",
+    );
+    refused("[site]\nname = \"a\"", "line 1: `site` is not a list");
+    refused("state = 1", "line 1: `state` is not a table");
+    refused(
+        "[[output]]\nkind = \"file\"",
+        "line 1: `path` is missing in [[output]]",
+    );
+    refused(
+        "[state]\nspool_limit = 1073741824",
+        "line 2: `spool_limit` is not a text",
+    );
+    refused(
+        "[state]\nspool_limit = \"0GiB\"",
+        "line 2: `spool_limit` is `0GiB`, which is no size",
+    );
+    refused(
+        "[state]\nspol_limit = \"1GiB\"",
+        "line 2: unknown key `spol_limit` in [state]; did you mean `spool_limit`?",
+    );
+    assert!(
+        refusal("[state]\ndir = ")
+            .to_string()
+            .starts_with("config.toml line 2: ")
+    );
+}
+
+#[test]
+fn a_key_of_another_kind_of_auth_is_unknown() {
+    let text = SITE_A.replace("token_file", "email = \"e\", token_file");
+    let error = refusal(&text).to_string();
+    assert!(
+        error.contains("line 4: unknown key `email` in [auth]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_does_not_exist_yet_says_what_does() {
+    let error = refusal("[[output]]\naddress = \"x\"\nkind = \"syslog\"");
+    assert!(
+        error
+            .to_string()
+            .contains("line 3: there is no kind of output `syslog`")
+    );
+    assert!(error.remedy().contains("file"));
+    let error = refusal("[[output]]\nkind = \"file\"\npath = \"x\"\nformat = \"xml\"");
+    assert!(
+        error
+            .to_string()
+            .contains("line 4: there is no format `xml`")
+    );
+    assert!(error.remedy().contains("raw"));
+    let error = refusal("[state]\nurl = \"postgres://db\"");
+    assert!(error.to_string().contains("not supported in this version"));
+    let error = refusal(&SITE_A.replace("oauth", "basic"));
+    assert!(error.remedy().contains("api-token, oauth, service-account"));
+}
+
+#[test]
+fn a_site_has_exactly_one_address() {
+    let both = SITE_A.replace("name", "cloud_id = \"c\"\nname");
+    assert!(
+        refusal(&both)
+            .to_string()
+            .contains("both `url` and `cloud_id`")
+    );
+    let none = SITE_A.replace("url = \"https://acme.atlassian.net\"\n", "");
+    assert!(
+        refusal(&none)
+            .to_string()
+            .contains("neither `url` nor `cloud_id`")
+    );
+}
+
+#[test]
+fn a_site_name_is_unique_and_no_way_out_of_a_directory() {
+    let twice = format!("{SITE_A}{SITE_A}");
+    refused(&twice, "line 6: a second site is named `acme`");
+    for name in ["", "..", ".hidden", "a/b", "a b", "ä", "a\\n"] {
+        let error = refusal(&SITE_A.replace("acme\"\n", &format!("{name}\"\n")));
+        assert!(
+            error.to_string().contains("cannot be a site's name"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn credentials_go_over_https_or_stay_on_this_machine() {
+    for good in [
+        "https://acme.atlassian.net",
+        "http://127.0.0.1:1",
+        "http://127.9.9.9",
+        "http://[::1]/",
+        "http://localhost:8080",
+    ] {
+        read(&SITE_A.replace("https://acme.atlassian.net", good));
+    }
+    for bad in [
+        "",
+        "acme.atlassian.net",
+        "http://acme.atlassian.net",
+        "http://128.0.0.1",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "ftp://localhost",
+        "https://user:canary@acme.atlassian.net",
+        "https://x.example/?canary",
+        "unix:/x",
+    ] {
+        let error = refusal(&SITE_A.replace("https://acme.atlassian.net", bad));
+        assert!(error.to_string().contains("line 3: `url`"), "{error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn sites_that_cannot_be_told_apart_are_warned_of() {
+    let two = format!(
+        "{SITE_A}{}",
+        SITE_A.replace("name = \"acme\"", "name = \"b\"")
+    );
+    let output = "[[output]]\nkind = \"file\"\npath = \"all.json\"\n";
+    assert_eq!(read(&format!("{SITE_A}{output}")).warnings().len(), 0);
+    assert_eq!(read(&format!("{two}{output}")).warnings().len(), 1);
+    let own = output.replace("all", "{site}");
+    assert_eq!(read(&format!("{two}{own}")).warnings().len(), 0);
+}
+
+#[test]
+fn outputs_do_not_share_a_file_and_know_one_placeholder() {
+    let output = "[[output]]\nkind = \"file\"\npath = \"all.json\"\n";
+    let twice = format!("{output}{output}");
+    refused(&twice, "line 6: a second output goes to all.json");
+    let error = refusal(&output.replace("all", "{sitename}"));
+    assert!(error.to_string().contains("braces"), "{error}");
+}
+
+#[test]
+fn a_missing_file_says_how_to_write_one() {
+    let error = Config::load(Path::new("/nonexistent/config.toml")).expect_err("missing");
+    assert!(error.remedy().contains("generate config"));
+}
