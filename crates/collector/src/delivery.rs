@@ -88,7 +88,14 @@ impl Delivery {
                 failure,
             });
         }
-        Ok(Self { routes: draining })
+        let delivery = Self { routes: draining };
+        // Where nothing goes on, the failures themselves are the next that is said.
+        if !delivery.has_stopped() {
+            for route in &delivery.routes {
+                route.warn_of_failure();
+            }
+        }
+        Ok(delivery)
     }
 
     /// Delivers all that waits, but for what outputs lack that fail or have failed.
@@ -161,11 +168,8 @@ impl Draining {
             let done = match self.deliver(&batch).await {
                 Ok(done) => done,
                 Err(error) => {
-                    tracing::warn!(
-                        output = %name,
-                        "{error}; what it lacks waits in the spool, and all else goes on"
-                    );
                     self.failure = Some(error);
+                    self.warn_of_failure();
                     return Ok(());
                 }
             };
@@ -178,6 +182,15 @@ impl Draining {
             self.seq = seq;
             self.checkpoint = Some(done.checkpoint);
             self.delivered += done.lines as u64;
+        }
+    }
+
+    fn warn_of_failure(&self) {
+        if let Some(error) = &self.failure {
+            tracing::warn!(
+                output = %self.route.output.name(),
+                "{error}; what it lacks waits in the spool, and all else goes on"
+            );
         }
     }
 

@@ -1,3 +1,5 @@
+//! The promises of delivery: each output gets all of its own, in order, whatever others do.
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
