@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use crate::{Error, ErrorKind};
+
 /// The name of the network file system that holds `path`, if one does.
 ///
 /// A file system that a user process serves (FUSE) cannot be told from a local one: sshfs is not
@@ -34,6 +36,17 @@ fn name_of_network_file_system(magic: u32) -> Option<&'static str> {
         0x0BD0_0BD0 => "Lustre",
         _ => return None,
     })
+}
+
+/// Something in the state directory cannot be read or written.
+pub(crate) fn unusable(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!("{} cannot be used", path.display()),
+        "Make the state directory readable and writable for the user that collects, or choose \
+         another with --state-dir or [state] dir.",
+    )
+    .with_source(error)
 }
 
 /// Makes the names in `dir` durable: a file whose directory was never written to disk is gone

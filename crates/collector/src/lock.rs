@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::local_disk::{network_file_system, sync_directory};
+use crate::local_disk::{network_file_system, sync_directory, unusable};
 use crate::{Error, ErrorKind, Result};
 
 /// The state directory, held by this process alone.
@@ -195,16 +195,6 @@ fn process_name(pid: u32) -> Option<String> {
         .filter(char::is_ascii_graphic)
         .collect();
     (!name.is_empty()).then_some(name)
-}
-
-fn unusable(path: &Path, error: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Io,
-        format!("{} cannot be used", path.display()),
-        "Make the state directory writable for the user that collects, or choose another with \
-         --state-dir or [state] dir.",
-    )
-    .with_source(error)
 }
 
 #[cfg(test)]

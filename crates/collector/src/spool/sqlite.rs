@@ -22,19 +22,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use confluence_audit_core::{Fingerprint, Timestamp};
 use rusqlite::{Transaction, params};
 
 use self::check::contradictions;
 use self::commit::{rewind, write_commit};
-use self::fault::{Fault, unusable};
+use self::fault::Fault;
 use self::file::{FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone};
-use self::queue::{depth_behind, give_back_space};
-use self::rows::{address_row, output_row, overview, site_row};
-use self::seal::{RecordRow, address_seal, output_seal, record_seal};
+use self::queue::{confirm, depth_behind, pending, register, sweep};
+use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
 use super::{Commit, Counts, Depth, OutputState, Overview, SiteState, Spool, Spooled};
+use crate::local_disk::unusable;
 use crate::output::OutputName;
 use crate::{Error, Result, SiteId};
 
@@ -177,17 +176,7 @@ impl Spool for SqliteSpool {
     async fn register(&self, output: &OutputName) -> Result<OutputState> {
         let output = output.clone();
         self.transaction("registering an output", move |transaction| {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO output (name, seq, seal) VALUES (?1, 0, ?2)
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    output.as_str(),
-                    output_seal(output.as_str(), 0, None)
-                ])?;
-            output_row(transaction, &output)?
-                .ok_or_else(|| Fault::Damaged(format!("it does not keep the output {output}")))
+            register(transaction, &output)
         })
         .await
     }
@@ -200,49 +189,7 @@ impl Spool for SqliteSpool {
     ) -> Result<Vec<Spooled>> {
         let output = output.clone();
         self.transaction("reading what is pending", move |transaction| {
-            let position = output_row(transaction, &output)?
-                .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
-                .seq;
-            let mut statement = transaction.prepare_cached(
-                "SELECT seq, record.site, ms, fingerprint, ordinal, line, record.seal, name
-                 FROM record JOIN site ON site.id = record.site
-                 WHERE seq > ?1 ORDER BY seq",
-            )?;
-            let mut rows = statement.query([position])?;
-            let mut pending = Vec::new();
-            let mut bytes = 0_usize;
-            while pending.len() < max_records
-                && let Some(row) = rows.next()?
-            {
-                let (seq, line): (_, Vec<u8>) = (row.get(0)?, row.get(5)?);
-                bytes = bytes.saturating_add(line.len());
-                if bytes > max_bytes && !pending.is_empty() {
-                    break;
-                }
-                let (ms, fingerprint, ordinal) = (row.get(2)?, row.get(3)?, row.get(4)?);
-                let expected = record_seal(&RecordRow {
-                    seq,
-                    site: row.get(1)?,
-                    ms,
-                    fingerprint: &fingerprint,
-                    ordinal,
-                    line: &line,
-                });
-                if row.get::<_, Option<Vec<u8>>>(6)?.as_deref() != Some(&expected[..]) {
-                    return Err(Fault::Damaged(format!(
-                        "record {seq} is not what was written"
-                    )));
-                }
-                pending.push(Spooled {
-                    seq,
-                    site: SiteId::new(row.get::<_, Arc<str>>(7)?),
-                    time: time(ms),
-                    fingerprint: Fingerprint::from_bytes(fingerprint),
-                    ordinal,
-                    line: Bytes::from(line),
-                });
-            }
-            Ok(pending)
+            pending(transaction, &output, max_records, max_bytes)
         })
         .await
     }
@@ -251,25 +198,7 @@ impl Spool for SqliteSpool {
         let output = output.clone();
         let checkpoint = checkpoint.to_vec();
         self.transaction("confirming a delivery", move |transaction| {
-            let changed = transaction
-                .prepare_cached(
-                    "UPDATE output SET seq = ?2, checkpoint = ?3, seal = ?4
-                     WHERE name = ?1 AND seq <= ?2 AND ?2 <= (
-                         SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'
-                     )",
-                )?
-                .execute(params![
-                    output.as_str(),
-                    seq,
-                    checkpoint,
-                    output_seal(output.as_str(), seq, Some(&checkpoint))
-                ])?;
-            if changed == 1 {
-                return Ok(());
-            }
-            Err(Fault::Rule(format!(
-                "the output {output} is not registered, or cannot have confirmed record {seq} now"
-            )))
+            confirm(transaction, &output, seq, &checkpoint)
         })
         .await
     }
@@ -277,26 +206,7 @@ impl Spool for SqliteSpool {
     async fn sweep(&self, outputs: &[OutputName]) -> Result<()> {
         let outputs = outputs.to_vec();
         self.transaction("sweeping what is delivered", move |transaction| {
-            let mut known = transaction.prepare_cached("SELECT name, seq FROM output")?;
-            let known: Vec<(OutputName, i64)> = known
-                .query_map([], |row| {
-                    Ok((OutputName::new(row.get::<_, Arc<str>>(0)?), row.get(1)?))
-                })?
-                .collect::<Result<_, _>>()?;
-            for (name, _) in known.iter().filter(|(name, _)| !outputs.contains(name)) {
-                transaction
-                    .prepare_cached("DELETE FROM output WHERE name = ?1")?
-                    .execute([name.as_str()])?;
-            }
-            let position = |output: &OutputName| {
-                let known = known.iter().find(|(name, _)| name == output);
-                known.map_or(0, |(_, seq)| *seq)
-            };
-            let everywhere = outputs.iter().map(position).min().unwrap_or(0);
-            transaction
-                .prepare_cached("DELETE FROM record WHERE seq <= ?1")?
-                .execute([everywhere])?;
-            give_back_space(transaction)
+            sweep(transaction, &outputs)
         })
         .await
     }
@@ -328,20 +238,7 @@ impl Spool for SqliteSpool {
     async fn set_site_at(&self, address: &str, site: Option<&SiteId>) -> Result<()> {
         let (address, site) = (address.to_owned(), site.cloned());
         self.transaction("noting a site's address", move |transaction| {
-            let Some(site) = &site else {
-                transaction.execute("DELETE FROM address WHERE url = ?1", [&address])?;
-                return Ok(());
-            };
-            transaction.execute(
-                "INSERT INTO address (url, site, seal) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET site = excluded.site, seal = excluded.seal",
-                params![
-                    address,
-                    site.as_str(),
-                    address_seal(&address, site.as_str())
-                ],
-            )?;
-            Ok(())
+            set_address(transaction, &address, site.as_ref())
         })
         .await
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::commit::last_seq;
 use super::fault::Fault;
 use super::rows::{address_row, output_names, output_row, site_names, site_row};
-use super::seal::{RecordRow, record_seal};
+use super::seal::{RecordRow, is_sealed, record_seal};
 use super::time;
 use crate::Result;
 
@@ -134,7 +134,7 @@ fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<()
             ordinal,
             line: &line,
         });
-        if row.get::<_, Option<Vec<u8>>>(8)?.as_deref() != Some(&expected[..]) {
+        if !is_sealed(row, 8, expected)? {
             found.push(format!(
                 "record {seq} of {} is not what was written",
                 time(ms)

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 
 use super::schema::MIGRATIONS;
+use crate::local_disk::unusable;
 use crate::{Error, ErrorKind};
 
 /// What can go wrong inside, before it is said where.
@@ -126,15 +127,6 @@ fn damaged(path: &Path) -> Error {
              backup delivers once more what came after it."
         ),
     )
-}
-
-pub(super) fn unusable(path: &Path, error: io::Error) -> Error {
-    Error::new(
-        ErrorKind::Io,
-        format!("{} cannot be used", path.display()),
-        "Make the state directory readable and writable for the user that collects.",
-    )
-    .with_source(error)
 }
 
 /// What a check of the file said, as the cause of an error.

@@ -10,11 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 
 use super::check::{check_positions, check_sealed_rows};
-use super::fault::{Fault, unusable};
+use super::fault::Fault;
 use super::queue::KEPT_FREE;
 use super::schema::{MIGRATIONS, check_schema, migrate, schema_version};
 use crate::Result;
-use crate::local_disk::sync_directory;
+use crate::local_disk::{sync_directory, unusable};
 
 pub(super) const FILE: &str = "spool.sqlite3";
 

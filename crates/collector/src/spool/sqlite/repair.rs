@@ -27,10 +27,10 @@ use self::copy::{PAGE, Tables, copy_what_is_readable, first_page, put_first_page
 use self::salvage::Salvage;
 use super::SqliteSpool;
 use super::check::contradictions;
-use super::fault::{Fault, unusable};
+use super::fault::Fault;
 use super::file::{FILE, beside, connect, connect_read_only, create_at, remove_if_there};
 use super::schema::schema_version;
-use crate::local_disk::sync_directory;
+use crate::local_disk::{sync_directory, unusable};
 use crate::{Error, Lock, Result};
 
 /// What stands in the spool's place for the moment between the old file and the new one.

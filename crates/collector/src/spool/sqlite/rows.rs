@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::fault::Fault;
 use super::queue::depth_behind;
-use super::seal::{address_seal, output_seal, site_seal};
+use super::seal::{address_seal, is_sealed, output_seal, site_seal};
 use super::time;
 use crate::output::OutputName;
 use crate::spool::{OutputOverview, OutputState, Overview, SiteOverview, SiteState};
@@ -21,10 +21,8 @@ pub(super) fn site_row(
         .prepare_cached("SELECT id, watermark, counted_from, seal FROM site WHERE name = ?1")?
         .query_row([site.as_str()], |row| {
             let (id, watermark, counted_from) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let seal: Option<Vec<u8>> = row.get(3)?;
             let expected = site_seal(id, site.as_str(), watermark, counted_from);
-            let good = seal.as_deref() == Some(&expected[..]);
-            Ok((id, watermark, counted_from, good))
+            Ok((id, watermark, counted_from, is_sealed(row, 3, expected)?))
         })
         .optional()?;
     let Some((id, watermark, counted_from, good)) = found else {
@@ -56,9 +54,8 @@ pub(super) fn output_row(
         .prepare_cached("SELECT seq, checkpoint, seal FROM output WHERE name = ?1")?
         .query_row([output.as_str()], |row| {
             let (seq, checkpoint): (_, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
-            let seal: Option<Vec<u8>> = row.get(2)?;
             let expected = output_seal(output.as_str(), seq, checkpoint.as_deref());
-            let good = seal.as_deref() == Some(&expected[..]);
+            let good = is_sealed(row, 2, expected)?;
             Ok((OutputState { seq, checkpoint }, good))
         })
         .optional()?;
@@ -79,8 +76,8 @@ pub(super) fn address_row(
     let found = transaction
         .prepare_cached("SELECT site, seal FROM address WHERE url = ?1")?
         .query_row([address], |row| {
-            let (site, seal): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let good = seal == address_seal(address, &site);
+            let site: String = row.get(0)?;
+            let good = is_sealed(row, 1, address_seal(address, &site))?;
             Ok((SiteId::new(site), good))
         })
         .optional()?;
@@ -91,6 +88,23 @@ pub(super) fn address_row(
         Some((site, true)) => Ok(Some(site)),
         None => Ok(None),
     }
+}
+
+pub(super) fn set_address(
+    transaction: &Transaction<'_>,
+    address: &str,
+    site: Option<&SiteId>,
+) -> Result<(), Fault> {
+    let Some(site) = site.map(SiteId::as_str) else {
+        transaction.execute("DELETE FROM address WHERE url = ?1", [address])?;
+        return Ok(());
+    };
+    transaction.execute(
+        "INSERT INTO address (url, site, seal) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET site = excluded.site, seal = excluded.seal",
+        params![address, site, address_seal(address, site)],
+    )?;
+    Ok(())
 }
 
 /// Where a site was found.

@@ -1,7 +1,7 @@
 //! Seals: a hash of itself in each row from which a wrong number would lose records.
 
 use confluence_audit_core::Fingerprint;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
 use crate::Result;
@@ -72,6 +72,12 @@ fn seal(parts: &[&[u8]]) -> [u8; 8] {
     let mut seal = [0; 8];
     seal.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     seal
+}
+
+/// Whether a row has this seal in its `column`.
+pub(super) fn is_sealed(row: &Row<'_>, column: usize, expected: [u8; 8]) -> rusqlite::Result<bool> {
+    let found: Option<Vec<u8>> = row.get(column)?;
+    Ok(found.as_deref() == Some(&expected[..]))
 }
 
 /// Seals a site's row, after each change of it.

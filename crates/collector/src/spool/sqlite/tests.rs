@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 use rusqlite::Connection;
 

@@ -14,7 +14,7 @@ use crate::spool::sqlite::check::line_problem;
 use crate::spool::sqlite::fault::Fault;
 use crate::spool::sqlite::schema::MIGRATIONS;
 use crate::spool::sqlite::seal::{
-    RecordRow, address_seal, output_seal, record_seal, seal_all, seal_site, site_seal,
+    RecordRow, address_seal, is_sealed, output_seal, record_seal, seal_all, seal_site, site_seal,
 };
 
 /// From a damaged database into an empty one.
@@ -123,7 +123,7 @@ impl<'a> Salvage<'a> {
                 return Ok(false);
             };
             let seal = site_seal(id, &name, watermark, counted_from);
-            let good = !sealed || row.get::<_, Vec<u8>>(4).is_ok_and(|found| found == seal);
+            let good = !sealed || is_sealed(row, 4, seal).unwrap_or(false);
             if good {
                 let state = Some((watermark, counted_from));
                 sites.insert(id, Site { name, state });
@@ -186,14 +186,11 @@ impl<'a> Salvage<'a> {
         let rows = "SELECT url, site, seal FROM address ORDER BY url";
         let target = self.target;
         read_from_both_ends(self.source, rows, &mut |row| {
-            let (Ok(url), Ok(site), Ok(seal)) = (
-                row.get::<_, String>(0),
-                row.get::<_, String>(1),
-                row.get::<_, Vec<u8>>(2),
-            ) else {
+            let (Ok(url), Ok(site)) = (row.get::<_, String>(0), row.get::<_, String>(1)) else {
                 return Ok(false);
             };
-            let good = seal == address_seal(&url, &site);
+            let seal = address_seal(&url, &site);
+            let good = is_sealed(row, 2, seal).unwrap_or(false);
             if good {
                 target.execute(
                     "INSERT OR IGNORE INTO address (url, site, seal) VALUES (?1, ?2, ?3)",
@@ -220,7 +217,7 @@ impl<'a> Salvage<'a> {
                 return Ok(false);
             };
             let seal = output_seal(&name, seq, checkpoint.as_deref());
-            let good = sealed && row.get::<_, Vec<u8>>(3).is_ok_and(|found| found == seal);
+            let good = sealed && is_sealed(row, 3, seal).unwrap_or(false);
             if good || !sealed && seq >= 0 {
                 found.insert(name, (seq, checkpoint));
             } else {
@@ -323,7 +320,7 @@ impl<'a> Salvage<'a> {
                 ordinal,
                 line: &line,
             });
-            let good = !sealed || row.get::<_, Vec<u8>>(6).is_ok_and(|found| found == seal);
+            let good = !sealed || is_sealed(row, 6, seal).unwrap_or(false);
             let whole = good && line_problem(ms, fingerprint, &line).is_none();
             if !whole || !sites.contains_key(&site) || ordinal == 0 {
                 return Ok(false);
