@@ -34,6 +34,11 @@ impl Clock {
         state.now = state.now.saturating_add(by);
     }
 
+    /// Sets the clock, back as well.
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.0.lock().unwrap().now = now;
+    }
+
     pub(crate) fn set_random(&self, random: f64) {
         self.0.lock().unwrap().random = random;
     }

@@ -17,6 +17,7 @@ mod log;
 mod oauth;
 mod pager;
 mod redaction;
+mod renewal;
 mod retries;
 mod site;
 mod sites;

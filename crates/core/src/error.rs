@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::printable;
 
@@ -13,8 +14,10 @@ const BODY_SHOWN: usize = 300;
 /// It says what happened and to which request; [`remedy`](Self::remedy) says what to do. Nothing
 /// in it is secret, and everything that a server sent is cut short and free of control characters.
 /// [`Display`](fmt::Display) gives this layer, [`source`](StdError::source) what lies below.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -22,7 +25,8 @@ struct Inner {
     request_ids: Vec<String>,
     body: Option<String>,
     attempts: u32,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    // Shared, so that all who waited for one thing can be told why it failed.
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The kinds of failure, each with one remedy.
@@ -169,7 +173,7 @@ impl Error {
     /// The same error with what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bearer::Bearer;
+use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
 use super::{Authenticator, TokenSet, TokenStore};
 use crate::{Error, ErrorKind, Http, Origin};
@@ -49,8 +49,11 @@ impl OAuthApp {
         };
         trade(http, &self.auth, &grant).await
     }
+}
 
-    async fn refresh(&self, http: &Http, tokens: &TokenSet) -> Result<TokenSet, Error> {
+#[async_trait]
+impl Issuer for OAuthApp {
+    async fn renew(&self, http: &Http, tokens: &TokenSet) -> Result<TokenSet, Error> {
         let Some(refresh_token) = &tokens.refresh_token else {
             let message = "there is no refresh token: the consent was given without offline_access";
             return Err(Error::new(ErrorKind::ConsentRequired, message));
@@ -83,35 +86,26 @@ impl fmt::Debug for OAuthApp {
 ///
 /// One renewal at a time, in all tasks and processes that share the store; an early renewal that
 /// fails leaves the old token in use while it lasts; a token that is refused is renewed once.
+///
+/// A renewal is a task of its own on tokio's runtime: it goes on when the request that needed it
+/// is dropped, so that a rotated refresh token reaches the store. It ends with the runtime.
 #[derive(Debug)]
-pub struct OAuth {
-    app: OAuthApp,
-    http: Http,
-    store: Arc<dyn TokenStore>,
-    bearer: Bearer,
-}
+pub struct OAuth(Bearer);
 
 impl OAuth {
     /// Tokens from `store` for requests to `origin`, the API's gateway.
     pub fn new(http: Http, origin: Origin, app: OAuthApp, store: Arc<dyn TokenStore>) -> Self {
-        let bearer = Bearer::new(http.clone(), origin);
-        Self {
-            app,
-            http,
-            store,
-            bearer,
-        }
+        Self(Bearer::new(http, origin, store, app))
     }
 }
 
 #[async_trait]
 impl Authenticator for OAuth {
     async fn headers(&self, origin: &Origin) -> Result<HeaderMap, Error> {
-        let renew = async |tokens: &TokenSet| self.app.refresh(&self.http, tokens).await;
-        self.bearer.headers(origin, &*self.store, renew).await
+        self.0.headers(origin).await
     }
 
     async fn rejected(&self, headers: &HeaderMap) -> bool {
-        self.bearer.rejected(headers).await
+        self.0.rejected(headers).await
     }
 }

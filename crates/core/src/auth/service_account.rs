@@ -1,12 +1,13 @@
 //! A service account: the client credentials grant, which needs nobody's consent.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::bearer::Bearer;
+use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
 use super::{Authenticator, MemoryTokenStore, TokenSet};
 use crate::{Error, Http, Origin};
@@ -15,14 +16,8 @@ use crate::{Error, Http, Origin};
 ///
 /// They last an hour and there is no refresh token: a new one is asked for in time, and kept in
 /// memory only.
-pub struct ServiceAccount {
-    auth: Origin,
-    client_id: String,
-    client_secret: SecretString,
-    http: Http,
-    store: MemoryTokenStore,
-    bearer: Bearer,
-}
+#[derive(Debug)]
+pub struct ServiceAccount(Bearer);
 
 impl ServiceAccount {
     /// Tokens from `auth` (`https://auth.atlassian.com`) for requests to `origin`, the API's
@@ -34,41 +29,51 @@ impl ServiceAccount {
         client_id: impl Into<String>,
         client_secret: SecretString,
     ) -> Self {
-        let bearer = Bearer::new(http.clone(), origin);
-        let store = MemoryTokenStore::new(TokenSet::none());
-        Self {
+        let store = Arc::new(MemoryTokenStore::new(TokenSet::none()));
+        let client = Client {
             auth,
-            client_id: client_id.into(),
-            client_secret,
-            http,
-            store,
-            bearer,
-        }
+            id: client_id.into(),
+            secret: client_secret,
+        };
+        Self(Bearer::new(http, origin, store, client))
     }
 }
 
 #[async_trait]
 impl Authenticator for ServiceAccount {
     async fn headers(&self, origin: &Origin) -> Result<HeaderMap, Error> {
-        let grant = Grant::ClientCredentials {
-            client_id: &self.client_id,
-            client_secret: self.client_secret.expose_secret(),
-        };
-        let renew = async |_: &TokenSet| trade(&self.http, &self.auth, &grant).await;
-        self.bearer.headers(origin, &self.store, renew).await
+        self.0.headers(origin).await
     }
 
     async fn rejected(&self, headers: &HeaderMap) -> bool {
-        self.bearer.rejected(headers).await
+        self.0.rejected(headers).await
+    }
+}
+
+/// What a service account proves itself with.
+struct Client {
+    auth: Origin,
+    id: String,
+    secret: SecretString,
+}
+
+#[async_trait]
+impl Issuer for Client {
+    async fn renew(&self, http: &Http, _: &TokenSet) -> Result<TokenSet, Error> {
+        let grant = Grant::ClientCredentials {
+            client_id: &self.id,
+            client_secret: self.secret.expose_secret(),
+        };
+        trade(http, &self.auth, &grant).await
     }
 }
 
 /// Without the secret.
-impl fmt::Debug for ServiceAccount {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServiceAccount")
+        f.debug_struct("Client")
             .field("auth", &self.auth)
-            .field("client_id", &self.client_id)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
