@@ -52,13 +52,15 @@ pub fn server_time(headers: &HeaderMap) -> Option<Timestamp> {
 
 fn seconds(text: &str) -> Option<Duration> {
     // Some gateways write a fraction.
-    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+    let seconds: f64 = text.parse().ok()?;
+    // What no duration can hold is longer than anybody waits.
+    (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 fn epoch_seconds(text: &str) -> Option<Timestamp> {
     let seconds: i64 = text.parse().ok()?;
     // A small number is no time since the epoch, and which unit it has nobody says.
-    (seconds > 1_000_000_000).then_some(Timestamp::from_millis(seconds.checked_mul(1000)?))
+    (seconds > 1_000_000_000).then_some(Timestamp::from_millis(seconds.saturating_mul(1000)))
 }
 
 #[cfg(test)]
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn an_odd_header_gives_way_to_the_next_or_is_ignored() {
         let reset = ("x-ratelimit-reset", "2026-03-26T16:00Z");
-        for odd in ["soon", "-5", "", "1e99999", "NaN", "inf"] {
+        for odd in ["soon", "-5", "", "-1e99999", "NaN", "-inf"] {
             assert_eq!(waits(&[("retry-after", odd), reset]), Some(60), "{odd}");
             assert_eq!(waits(&[("retry-after", odd)]), None, "{odd}");
         }
@@ -116,6 +118,16 @@ mod tests {
             waits(&[("retry-after", "Thu, 26 Mar 2020 12:00:09 GMT")]),
             Some(0)
         );
+    }
+
+    #[test]
+    fn a_wait_beyond_every_number_is_the_longest_there_is_and_not_ignored() {
+        let reset = ("x-ratelimit-reset", "2026-03-26T16:00Z");
+        for huge in ["99999999999999999999", "1e99999", "inf"] {
+            assert_eq!(waits(&[("retry-after", huge), reset]), Some(u64::MAX));
+        }
+        let reset = ("x-ratelimit-reset", "9223372036854775807");
+        assert!(waits(&[reset]) > Some(1 << 50));
     }
 
     proptest! {

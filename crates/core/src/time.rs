@@ -39,9 +39,19 @@ impl Timestamp {
     }
 
     /// Reads an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`), as in the headers `Date` and
-    /// `Retry-After`. `None` when it is nothing of the kind.
+    /// `Retry-After`, in its two obsolete forms as well (`Sunday, 06-Nov-94 08:49:37 GMT`,
+    /// `Sun Nov  6 08:49:37 1994`). `None` when it is nothing of the kind.
     pub fn parse_http_date(text: &str) -> Option<Self> {
-        let instant = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+        let text = text.trim();
+        let obsolete = |form| {
+            let time = jiff::civil::DateTime::strptime(form, text).ok()?;
+            Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+        };
+        let instant = jiff::fmt::rfc2822::parse(text)
+            .map(|time| time.timestamp())
+            .ok()
+            .or_else(|| obsolete("%A, %d-%b-%y %H:%M:%S GMT"))
+            .or_else(|| obsolete("%a %b %e %H:%M:%S %Y"))?;
         Some(Self(instant.as_millisecond()))
     }
 
@@ -96,8 +106,18 @@ mod tests {
         let reset = Timestamp::parse_rfc3339("2026-03-26T16:00Z");
         assert_eq!(reset, Timestamp::parse_rfc3339("2026-03-26T16:00:00.000Z"));
         assert!(reset.is_some());
-        let date = Timestamp::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date, Some(Timestamp::from_millis(784_111_777_000)));
+        for form in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            let date = Timestamp::parse_http_date(form);
+            assert_eq!(
+                date,
+                Some(Timestamp::from_millis(784_111_777_000)),
+                "{form}"
+            );
+        }
         assert_eq!(Timestamp::parse_rfc3339("soon"), None);
         assert_eq!(Timestamp::parse_http_date("120"), None);
     }
