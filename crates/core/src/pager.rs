@@ -44,31 +44,35 @@ impl Position {
         }
     }
 
-    /// The position of the page after `page`, which was read at this one.
-    fn after(&self, page: &Page) -> Result<Option<Self>, Error> {
-        let Some(asks) = page.following(&self.asks) else {
-            return Ok(None);
-        };
+    /// The position of the page after `page`, which was read at this one; `None` behind the last.
+    fn after(&self, page: &Page) -> Option<Self> {
+        let asks = page.following(&self.asks)?;
         let steps = self.steps + 1;
-        let mark = if steps.is_power_of_two() {
+        let mark = if asks == self.asks {
+            Some(asks.clone())
+        } else if Some(&asks) != self.mark.as_ref() && steps.is_power_of_two() {
             Some(self.asks.clone())
         } else {
             self.mark.clone()
         };
-        if asks == self.asks || Some(&asks) == mark.as_ref() {
-            return Err(Error::new(
-                ErrorKind::Paging,
-                format!(
-                    "after {steps} pages the link to the next page leads back to one that was read"
-                ),
-            ));
-        }
-        Ok(Some(Self {
+        Some(Self {
             endpoint: self.endpoint,
             asks,
             mark,
             steps,
-        }))
+        })
+    }
+
+    /// Fails where the link that led here leads back to the page that is marked.
+    fn leads_on(&self) -> Result<(), Error> {
+        if self.mark.as_ref() != Some(&self.asks) {
+            return Ok(());
+        }
+        let steps = self.steps;
+        let message = format!(
+            "after {steps} pages the link to the next page leads back to one that was read"
+        );
+        Err(Error::new(ErrorKind::Paging, message))
     }
 }
 
@@ -99,8 +103,6 @@ pub struct Pager {
 enum State {
     Idle,
     Asking(BoxFuture<'static, Result<Page, Error>>),
-    /// The page was good and has been handed out; its link was not.
-    Astray(Error),
     Ended,
 }
 
@@ -114,7 +116,8 @@ impl Pager {
     }
 
     /// Where the next page begins; `None` behind the last one. After an error it is the page that
-    /// could not be read.
+    /// could not be read. Where the link of the page before leads back to one that was read, to go
+    /// on from here fails at once, without reading any page twice.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
@@ -148,27 +151,23 @@ impl Stream for Pager {
         };
         if let State::Idle = this.state {
             let (client, position) = (this.client.clone(), position.clone());
-            this.state = State::Asking(Box::pin(async move { client.page_at(&position).await }));
+            this.state = State::Asking(Box::pin(async move {
+                position.leads_on()?;
+                client.page_at(&position).await
+            }));
         }
-        let answer = match &mut this.state {
-            State::Asking(request) => Some(ready!(request.as_mut().poll(context))),
-            State::Idle | State::Astray(_) | State::Ended => None,
+        let State::Asking(request) = &mut this.state else {
+            return Poll::Ready(None);
         };
-        let (item, state) = match (answer, std::mem::replace(&mut this.state, State::Ended)) {
-            (Some(Ok(page)), _) => match position.after(&page) {
-                Ok(next) => {
-                    this.position = next;
-                    (Some(Ok(page)), State::Idle)
-                }
-                Err(error) => (Some(Ok(page)), State::Astray(error)),
-            },
-            (Some(Err(error)), _) | (None, State::Astray(error)) => {
-                (Some(Err(error)), State::Ended)
+        let page = ready!(request.as_mut().poll(context));
+        match &page {
+            Ok(page) => {
+                this.position = position.after(page);
+                this.state = State::Idle;
             }
-            (None, _) => (None, State::Ended),
-        };
-        this.state = state;
-        Poll::Ready(item)
+            Err(_) => this.state = State::Ended,
+        }
+        Poll::Ready(Some(page))
     }
 }
 
@@ -196,14 +195,10 @@ mod tests {
         for length in [1, 2, 3, 7, 50] {
             let mut position = Position::new(Endpoint::Audit, Pairs::of_link("?start=0").unwrap());
             let end = (1..1000).find(|step| {
-                match position.after(&linking_to(&format!("/x?start={}", step % length))) {
-                    Ok(next) => position = next.unwrap(),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Paging);
-                        return true;
-                    }
-                }
-                false
+                let page = linking_to(&format!("/x?start={}", step % length));
+                position = position.after(&page).unwrap();
+                let astray = position.leads_on();
+                astray.is_err_and(|error| error.kind() == ErrorKind::Paging)
             });
             assert!(end.is_some(), "a circle of {length} was not found");
         }
@@ -211,9 +206,22 @@ mod tests {
         for step in 1..5000 {
             position = position
                 .after(&linking_to(&format!("/x?start={step}")))
-                .unwrap()
+                .unwrap();
+            position.leads_on().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_marked_page_is_found_at_once_where_the_mark_moves() {
+        let mut position = Position::new(Endpoint::Audit, Pairs::of_link("?start=0").unwrap());
+        // The mark is set to the first page, and would move on just when it is met again.
+        for start in [1, 0] {
+            position.leads_on().unwrap();
+            position = position
+                .after(&linking_to(&format!("?start={start}")))
                 .unwrap();
         }
+        position.leads_on().unwrap_err();
     }
 
     #[test]
@@ -224,7 +232,6 @@ mod tests {
         );
         let second = first
             .after(&linking_to("?start=20&searchString=a%26b"))
-            .unwrap()
             .unwrap();
         let text = serde_json::to_string(&second).unwrap();
         assert_eq!(serde_json::from_str::<Position>(&text).unwrap(), second);
