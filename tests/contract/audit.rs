@@ -201,6 +201,27 @@ async fn a_limit_that_is_nearly_reached_fails_nothing() {
 }
 
 #[tokio::test]
+async fn an_announcement_behind_another_warning_is_said_too() {
+    let log = Log::begin(LevelFilter::WARN);
+    let site = Site::start().await;
+    let template = Fixture::read("audit/single-page").template();
+    let template = template
+        .append_header("warning", "110 - \"Response is Stale\"")
+        .append_header("warning", "299 - \"to be removed\"");
+    site.responds("GET", AUDIT, 1, template).await;
+    site.client().audit(&AuditQuery::new()).await.unwrap();
+    let log = log.text();
+    assert!(log.contains("to be removed"), "{log}");
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_the_json() {
+    let marked = page("audit/byte-order-mark").await;
+    let plain = page("audit/first-page").await;
+    assert_eq!(lines(&marked), lines(&plain));
+}
+
+#[tokio::test]
 async fn a_deprecation_is_said_once_and_fails_nothing() {
     let log = Log::begin(LevelFilter::WARN);
     let site = Site::serving(["audit/deprecation-warning"; 3]).await;

@@ -139,12 +139,30 @@ async fn an_export_without_records_is_its_heading_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_sign_in_page_is_never_taken_for_an_exported_file() {
-    let site = Site::start().await;
-    let at = format!("{AUDIT}/export");
-    site.answers("GET", &at, ["errors/200-sign-in-page"]).await;
-    let error = site.client().export(&ExportQuery::new()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotJson);
+async fn nothing_but_a_file_is_taken_for_an_exported_file() {
+    use ErrorKind::{NotJson, UnexpectedJson};
+    let answer =
+        |kind: &str, body: &str| ResponseTemplate::new(200).set_body_raw(body.to_owned(), kind);
+    for (answer, kind) in [
+        (Fixture::read("errors/200-sign-in-page").template(), NotJson),
+        (answer("Text/HTML", "<html>"), NotJson),
+        (answer("text/html; charset=utf-8", "Sign in"), NotJson),
+        (answer("text/csv", "\r\n<!doctype html>"), NotJson),
+        (answer("text/csv", ""), NotJson),
+        (Fixture::read("errors/204-no-content").template(), NotJson),
+        (
+            Fixture::read("errors/200-error-in-json").template(),
+            UnexpectedJson,
+        ),
+        (answer("text/csv", r#" {"code":500}"#), UnexpectedJson),
+        (answer("application/json", "null"), UnexpectedJson),
+    ] {
+        let site = Site::start().await;
+        let at = format!("{AUDIT}/export");
+        site.responds("GET", &at, 1, answer).await;
+        let error = site.client().export(&ExportQuery::new()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+    }
 }
 
 #[tokio::test]

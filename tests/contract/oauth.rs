@@ -425,6 +425,7 @@ async fn a_life_that_is_missing_odd_or_in_a_string_is_an_hour_or_what_it_says() 
         (json!("1800"), 1800),
         (json!("soon"), 3600),
         (json!(-1), 3600),
+        (json!(0), 3600),
         (json!([]), 3600),
         (json!(7200), 7200),
     ] {
@@ -436,6 +437,38 @@ async fn a_life_that_is_missing_odd_or_in_a_string_is_an_hour_or_what_it_says() 
         let expected = NOW.saturating_add(Duration::from_secs(seconds));
         assert_eq!(tokens.await.unwrap().expires_at, expected, "{expires_in}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_says_to_last_no_time_is_not_bought_for_every_request() {
+    let site = Site::serving(["audit/single-page"; 3]).await;
+    let body = json!({"access_token": "t", "expires_in": 0});
+    let template = ResponseTemplate::new(200).set_body_json(body);
+    site.responds("POST", TOKEN, 1, template).await;
+    let client = site.client_with(site.service_account());
+    for _ in 0..3 {
+        client.audit(&AuditQuery::new()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_empty_token_is_no_token() {
+    for access in ["", " "] {
+        let site = Site::start().await;
+        let body = json!({"access_token": access, "expires_in": 3600});
+        let template = ResponseTemplate::new(200).set_body_json(body);
+        site.responds("POST", TOKEN, 1, template).await;
+        let error = site.exchange().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedJson);
+    }
+    let site = Site::serving(["audit/single-page"]).await;
+    let body = json!({"access_token": "t", "refresh_token": "", "expires_in": 3600});
+    let template = ResponseTemplate::new(200).set_body_json(body);
+    site.responds("POST", TOKEN, 1, template).await;
+    let store = store_of(TokenSet::from_refresh_token("kept".into()));
+    let client = site.client_with(site.oauth(store.clone()));
+    client.audit(&AuditQuery::new()).await.unwrap();
+    assert_eq!(refresh_of(&store).await, "kept");
 }
 
 type Events = Arc<Mutex<Vec<String>>>;

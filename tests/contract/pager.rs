@@ -267,6 +267,41 @@ async fn a_link_that_leads_back_ends_the_walk_with_an_error_behind_the_pages_tha
     }
 }
 
+#[tokio::test]
+async fn a_walk_that_was_led_back_reads_no_page_again_when_it_goes_on() {
+    let site = Site::start().await;
+    let page = json!({"results": [1], "limit": 1, "_links": {"next": "?start=1"}});
+    let page = ResponseTemplate::new(200).set_body_json(page);
+    site.responds("GET", AUDIT, 2, page).await;
+    let mut pages = site.client().pages(&AuditQuery::new());
+    pages.next().await.unwrap().unwrap();
+    let second = pages.position().cloned();
+    pages.next().await.unwrap().unwrap();
+    let behind = pages.position().cloned();
+    assert_ne!(behind, second);
+    pages.next().await.unwrap().unwrap_err();
+    assert_eq!(pages.position().cloned(), behind);
+    let mut pages = site.client().resume(behind.unwrap());
+    let error = pages.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Paging);
+    assert!(pages.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_offset_at_the_end_of_its_range_ends_the_walk_and_does_not_panic() {
+    let site = Site::start().await;
+    let ok = |page: Value| ResponseTemplate::new(200).set_body_json(page);
+    let far = json!({"results": [1], "_links": {"next": "?start=18446744073709551615"}});
+    site.responds("GET", AUDIT, 1, ok(far)).await;
+    let full = json!({"results": [1]});
+    site.responds("GET", AUDIT, 1, ok(full)).await;
+    let mut pages = site.client().pages(&AuditQuery::new());
+    pages.next().await.unwrap().unwrap();
+    pages.next().await.unwrap().unwrap();
+    let error = pages.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Paging);
+}
+
 /// Polls once, without waiting.
 fn poll(pages: &mut Pager) -> Poll<Option<Result<Page, Error>>> {
     let mut context = Context::from_waker(Waker::noop());

@@ -12,7 +12,7 @@ use confluence_audit_core::{
 };
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
-use wiremock::ResponseTemplate;
+use wiremock::{Request, ResponseTemplate};
 
 use crate::fixture::Fixture;
 use crate::log::Log;
@@ -169,6 +169,65 @@ async fn no_answer_of_the_token_endpoint_makes_any_secret_be_told() {
             Err(error) => assert_silent(&said(&error), &name),
         }
         assert_silent(&debugged(&app), &name);
+    }
+    assert_silent(&log.text(), "the log");
+}
+
+#[tokio::test]
+async fn a_server_that_echoes_what_it_was_sent_makes_no_error_tell_it() {
+    let log = Log::begin(LevelFilter::TRACE);
+    let site = Site::start().await;
+    let echo = |request: &Request| {
+        let credential = request.headers["authorization"].to_str().unwrap();
+        let encoded = credential.trim_start_matches("Basic ");
+        let decoded = STANDARD.decode(encoded).unwrap_or_default();
+        let body = [credential.as_bytes(), b" ", &decoded].concat();
+        ResponseTemplate::new(400)
+            .insert_header("atl-request-id", credential)
+            .set_body_bytes(body)
+    };
+    site.always(AUDIT, echo).await;
+    site.always(TOKEN, tokens()).await;
+    let origin = site.origin();
+    for (kind, auth) in kinds(&site, &origin, &origin) {
+        let client = site.client_with(auth);
+        let error = client.audit(&AuditQuery::new()).await.unwrap_err();
+        assert_eq!(error.status(), Some(400), "{kind}");
+        assert_silent(&said(&error), kind);
+    }
+    assert_silent(&log.text(), "the log");
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_echoes_its_request_makes_no_error_tell_the_secrets() {
+    let log = Log::begin(LevelFilter::TRACE);
+    type Echo = fn(&[u8]) -> Vec<u8>;
+    let echoes: [Echo; 2] = [<[u8]>::to_vec, |body| {
+        let description = String::from_utf8_lossy(body);
+        let body = json!({"error": "invalid_request", "error_description": description});
+        serde_json::to_vec(&body).unwrap()
+    }];
+    for echo in echoes {
+        for status in [400, 401, 429, 500] {
+            let site = Site::start().await;
+            let respond = move |request: &Request| {
+                ResponseTemplate::new(status).set_body_bytes(echo(&request.body))
+            };
+            site.always(TOKEN, respond).await;
+            let app = OAuthApp::new(site.origin(), CLIENT_ID, CLIENT_SECRET.into());
+            let code = CODE.into();
+            let error = app
+                .exchange(&site.http, &code, "http://localhost:1/")
+                .await
+                .unwrap_err();
+            assert_silent(&said(&error), "an exchange");
+            let origin = site.origin();
+            for (kind, auth) in kinds(&site, &origin, &origin).split_off(2) {
+                let error = auth.headers(&origin).await.unwrap_err();
+                assert_eq!(error.status(), Some(status), "{kind}");
+                assert_silent(&said(&error), kind);
+            }
+        }
     }
     assert_silent(&log.text(), "the log");
 }

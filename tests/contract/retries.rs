@@ -1,11 +1,16 @@
 //! When a request is made again, and how long it waits: on a clock that does not run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use confluence_audit_core::{AuditClient, AuditQuery, ErrorKind, Http, HttpStats, RetryPolicy};
+use confluence_audit_core::{
+    AuditClient, AuditQuery, Authenticator as _, ErrorKind, Http, HttpStats, MemoryTokenStore,
+    OAuth, OAuthApp, RetryPolicy, TokenSet,
+};
 
 use crate::fixture::Fixture;
 use crate::site::{AUDIT, Site, TOKEN};
+use crate::wire::{Wire, cut, whole};
 
 /// What was waited for, in seconds, until a request with `fixture` as its every answer gave up.
 async fn waits(fixture: &str) -> Vec<f64> {
@@ -23,6 +28,7 @@ async fn what_the_service_asks_for_is_the_least_that_is_waited() {
     for (fixture, expected) in [
         ("errors/429-retry-after-seconds", [7.0, 7.0, 8.0, 16.0]),
         ("errors/429-retry-after-date", [30.0; 4]),
+        ("errors/429-retry-after-obsolete-date", [30.0; 4]),
         ("errors/429-reset-with-seconds", [30.0; 4]),
         ("errors/429-reset-without-seconds", [30.0; 4]),
         ("errors/429-reset-with-offset", [30.0; 4]),
@@ -55,14 +61,14 @@ async fn a_header_that_asks_for_nothing_or_is_not_understood_leaves_our_own_wait
 
 #[tokio::test]
 async fn a_wait_beyond_the_budget_is_given_up_at_once() {
-    let site = Site::serving(["errors/429-retry-after-long"]).await;
-    let error = site.client().audit(&AuditQuery::new()).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.attempts()),
-        (ErrorKind::RateLimited, 1)
-    );
-    assert!(site.clock.waits().is_empty());
-    assert_eq!(site.http.stats().rate_limited, Duration::ZERO);
+    for fixture in ["errors/429-retry-after-long", "errors/429-retry-after-huge"] {
+        let site = Site::serving([fixture]).await;
+        let error = site.client().audit(&AuditQuery::new()).await.unwrap_err();
+        let end = (error.kind(), error.attempts());
+        assert_eq!(end, (ErrorKind::RateLimited, 1), "{fixture}");
+        assert!(site.clock.waits().is_empty(), "{fixture}");
+        assert_eq!(site.http.stats().rate_limited, Duration::ZERO);
+    }
 }
 
 #[tokio::test]
@@ -131,6 +137,38 @@ async fn an_internal_error_is_asked_again_with_get_and_never_with_post() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Server, 1));
     assert_eq!(error.status(), Some(500));
     assert!(site.clock.waits().is_empty());
+}
+
+#[tokio::test]
+async fn neither_an_internal_error_that_is_cut_nor_a_code_that_is_used_up_is_posted_again() {
+    for (answer, kind) in [
+        (
+            b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n{".to_vec(),
+            ErrorKind::Server,
+        ),
+        (cut(br#"{"access_token":"#, 10), ErrorKind::CutBody),
+        (whole(br#"{"access_token":"#), ErrorKind::CutBody),
+    ] {
+        let wire = Wire::answering(vec![answer; 5]).await;
+        let site = Site::start().await;
+        let app = OAuthApp::new(wire.origin.clone(), "id", "secret".into());
+        let code = "code".into();
+        let tokens = app.exchange(&site.http, &code, "http://localhost:1/").await;
+        assert_eq!(tokens.unwrap_err().kind(), kind);
+        assert_eq!(wire.requests().len(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_whose_answer_was_cut_is_asked_for_again_while_the_old_token_is_good() {
+    let answer = br#"{"access_token":"t","expires_in":3600}"#;
+    let wire = Wire::answering([cut(&answer[..20], 18), whole(answer)]).await;
+    let site = Site::start().await;
+    let app = OAuthApp::new(wire.origin.clone(), "id", "secret".into());
+    let store = MemoryTokenStore::new(TokenSet::from_refresh_token("r".into()));
+    let oauth = OAuth::new(site.http.clone(), site.origin(), app, Arc::new(store));
+    oauth.headers(&site.origin()).await.unwrap();
+    assert_eq!(wire.requests().len(), 2);
 }
 
 #[tokio::test]

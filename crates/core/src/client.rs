@@ -11,8 +11,8 @@ use crate::query::Pairs;
 use crate::sites::{self, CloudId, Site};
 use crate::transport::Request;
 use crate::{
-    Answer, AuditQuery, Authenticator, Error, ExportQuery, Http, Origin, Page, SinceQuery, failure,
-    page,
+    Answer, AuditQuery, Authenticator, Error, ErrorKind, ExportQuery, Http, Origin, Page,
+    SinceQuery, decode, failure,
 };
 
 /// Where a site's API is.
@@ -137,8 +137,8 @@ impl AuditClient {
     /// The service's own export of the log, CSV or ZIP (`GET /wiki/rest/api/audit/export`).
     ///
     /// # Errors
-    /// As [`audit`](Self::audit), and [`crate::ErrorKind::NotJson`] when a page of HTML comes
-    /// instead of a file.
+    /// As [`audit`](Self::audit): [`crate::ErrorKind::NotJson`] when a page of HTML or nothing
+    /// comes instead of a file, [`crate::ErrorKind::UnexpectedJson`] when JSON does.
     pub async fn export(&self, query: &ExportQuery) -> Result<Bytes, Error> {
         let pairs = query.pairs().encode();
         let path = self.path("/export");
@@ -146,18 +146,7 @@ impl AuditClient {
             accept: "text/csv, application/zip",
             ..Request::get(&self.0.site.origin, &path, pairs.as_deref())
         };
-        self.send(request, |answer| {
-            let kind = answer
-                .headers
-                .get("content-type")
-                .map(http::HeaderValue::as_bytes);
-            if kind.is_some_and(|kind| kind.starts_with(b"text/html")) {
-                let message = "answered with a page of HTML instead of a file";
-                return Err(Error::new(crate::ErrorKind::NotJson, message));
-            }
-            Ok(answer.body.clone())
-        })
-        .await
+        self.send(request, file).await
     }
 
     /// How long the site keeps records (`GET /wiki/rest/api/audit/retention`).
@@ -167,7 +156,7 @@ impl AuditClient {
     pub async fn retention(&self) -> Result<Retention, Error> {
         let path = self.path("/retention");
         self.send(Request::get(&self.0.site.origin, &path, None), |answer| {
-            page::decode(&answer.body)
+            decode::object(&answer.body)
         })
         .await
     }
@@ -215,6 +204,25 @@ impl AuditClient {
     fn path(&self, below: &str) -> String {
         format!("{}{below}", self.0.site.base)
     }
+}
+
+/// The file that an answer is. Neither a sign-in page nor an error object is one, whatever the
+/// headers say: a file is CSV, which begins with a heading, or a ZIP archive.
+fn file(answer: &Answer) -> Result<Bytes, Error> {
+    let kind = answer.headers.get("content-type");
+    let kind = kind
+        .map_or(&b""[..], http::HeaderValue::as_bytes)
+        .to_ascii_lowercase();
+    let what = match answer.body.trim_ascii_start().first() {
+        None => "nothing",
+        Some(b'<') => "a page of HTML",
+        _ if kind.starts_with(b"text/html") => "a page of HTML",
+        Some(b'{' | b'[') => return Err(decode::unexpected(&answer.body)),
+        _ if kind.starts_with(b"application/json") => return Err(decode::unexpected(&answer.body)),
+        _ => return Ok(answer.body.clone()),
+    };
+    let message = format!("answered with {what} instead of a file");
+    Err(Error::new(ErrorKind::NotJson, message))
 }
 
 impl fmt::Debug for AuditClient {

@@ -201,6 +201,13 @@ impl Error {
         self
     }
 
+    /// The same error without the answer's body, which repeats a secret.
+    pub(crate) fn withholding_body(mut self) -> Self {
+        let shown = self.0.body.is_some();
+        self.0.body = shown.then(|| "a text that repeats the credential".to_owned());
+        self
+    }
+
     pub(crate) fn with_attempts(mut self, attempts: u32, request_ids: Vec<String>) -> Self {
         self.0.attempts = attempts;
         self.0.request_ids = request_ids;

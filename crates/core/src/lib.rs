@@ -36,6 +36,7 @@
 
 mod auth;
 mod client;
+mod decode;
 mod error;
 mod failure;
 mod fingerprint;
@@ -49,6 +50,7 @@ pub mod rate_limit;
 mod record;
 mod retry;
 mod runtime;
+mod secrets;
 mod sites;
 mod time;
 mod transport;

@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::query::Pairs;
-use crate::{Error, ErrorKind, RawRecord, Timestamp};
+use crate::{Error, RawRecord, Timestamp, decode};
 
 /// One page of records, as the service answered it.
 #[derive(Clone, Debug)]
@@ -33,11 +32,11 @@ impl Page {
     /// Reads an answer's body. Records share the body's memory.
     ///
     /// # Errors
-    /// [`ErrorKind::NotJson`], [`ErrorKind::CutBody`] when the JSON ends early, and
-    /// [`ErrorKind::UnexpectedJson`] when there is no list `results` in it: an error object, say,
+    /// [`NotJson`](crate::ErrorKind::NotJson), [`CutBody`](crate::ErrorKind::CutBody) when the JSON ends early, and
+    /// [`UnexpectedJson`](crate::ErrorKind::UnexpectedJson) when there is no list `results` in it: an error object, say,
     /// is never taken for the end of the log.
     pub fn parse(body: &Bytes, server_time: Option<Timestamp>) -> Result<Self, Error> {
-        let answer: Answer<'_> = decode(body)?;
+        let answer: Answer<'_> = decode::object(body)?;
         let whole = |value: Option<Value>| value.as_ref().and_then(number);
         let next = answer
             .links
@@ -71,7 +70,7 @@ impl Page {
         let count = self.records.len() as u64;
         let full = self.limit.is_none_or(|limit| count >= limit);
         let start = asked.number("start").unwrap_or(0);
-        (count > 0 && full).then(|| asked.clone().with("start", start + count))
+        (count > 0 && full).then(|| asked.clone().with("start", start.saturating_add(count)))
     }
 
     /// Whether the service says that nothing follows this page: no link, and fewer records than
@@ -108,27 +107,10 @@ fn link(value: &Value) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Decodes a body, telling apart what is not JSON, what is cut, and what is another JSON.
-pub(crate) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| {
-        let begins_as_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
-        let kind = match error.classify() {
-            Category::Eof if begins_as_json => ErrorKind::CutBody,
-            Category::Data if begins_as_json => ErrorKind::UnexpectedJson,
-            _ => ErrorKind::NotJson,
-        };
-        let message = match kind {
-            ErrorKind::CutBody => "the JSON of the answer ends early",
-            ErrorKind::UnexpectedJson => "the answer is JSON of another shape",
-            _ => "the answer is not JSON",
-        };
-        Error::new(kind, message).with_source(error).with_body(body)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn page(body: &str) -> Result<Page, Error> {
         Page::parse(&Bytes::copy_from_slice(body.as_bytes()), None)
@@ -148,6 +130,8 @@ mod tests {
             r#"{"results":null}"#,
             r#"{"results":{}}"#,
             "[]",
+            "[[1,2],0,25,2,{}]",
+            "null",
         ] {
             assert_eq!(
                 page(body).unwrap_err().kind(),

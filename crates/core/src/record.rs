@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, Fingerprint, Timestamp, json};
+use crate::{Error, ErrorKind, Fingerprint, Timestamp, decode, json};
 
 /// A record as the server wrote it, on one line.
 ///
@@ -31,7 +31,8 @@ impl RawRecord {
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, Error> {
         let text = text.into();
         let value: &RawValue = serde_json::from_slice(&text).map_err(|e| {
-            Error::new(ErrorKind::UnexpectedJson, "a record is not JSON").with_source(e)
+            Error::new(ErrorKind::UnexpectedJson, "a record is not JSON")
+                .with_source(decode::cause(&e))
         })?;
         Ok(Self::within(&text, value.get()))
     }
@@ -98,7 +99,8 @@ impl RawRecord {
     /// [`ErrorKind::UnexpectedJson`] when the record does not fit the type.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         serde_json::from_slice(&self.line).map_err(|e| {
-            Error::new(ErrorKind::UnexpectedJson, "a record does not fit its types").with_source(e)
+            Error::new(ErrorKind::UnexpectedJson, "a record does not fit its types")
+                .with_source(decode::cause(&e))
         })
     }
 }
@@ -307,7 +309,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
 fn tolerant_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let value = Value::deserialize(deserializer)?;
     time_of(value.to_string().as_bytes())
-        .ok_or_else(|| serde::de::Error::custom(format_args!("creationDate is no time: {value}")))
+        .ok_or_else(|| serde::de::Error::custom("creationDate is no time"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::transport::Request;
-use crate::{Authenticator, Error, ErrorKind, Http, Origin, failure, page, printable};
+use crate::{Authenticator, Error, ErrorKind, Http, Origin, decode, failure, printable};
 
 /// The id of a site on Atlassian's cloud, a UUID by every sample.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -78,7 +78,7 @@ pub async fn tenant_info(http: &Http, site: &Origin) -> Result<CloudId, Error> {
         if let Some(error) = failure::of(answer, true) {
             return Err(error);
         }
-        let info: TenantInfo = page::decode(&answer.body)?;
+        let info: TenantInfo = decode::object(&answer.body)?;
         CloudId::new(&info.cloud_id).map_err(|e| {
             Error::new(ErrorKind::UnexpectedJson, "the cloud id is none").with_source(e)
         })
@@ -102,7 +102,7 @@ pub async fn accessible_resources(
         if let Some(error) = failure::of(answer, true) {
             return Err(error);
         }
-        Ok(grouped(page::decode(&answer.body)?))
+        Ok(grouped(decode::decode(&answer.body)?))
     })
     .await
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
+use crate::secrets::Secrets;
 use crate::{Authenticator, Error, ErrorKind, Origin, RetryPolicy, Runtime, SystemRuntime};
 use crate::{Timestamp, printable, rate_limit};
 
@@ -26,6 +27,7 @@ struct Inner {
     local: OnceLock<reqwest::Client>,
     settings: HttpBuilder,
     counters: Counters,
+    deprecation_noted: AtomicBool,
 }
 
 /// The settings of an [`Http`].
@@ -84,6 +86,7 @@ impl HttpBuilder {
             local: OnceLock::new(),
             settings: self,
             counters: Counters::default(),
+            deprecation_noted: AtomicBool::new(false),
         }))
     }
 
@@ -126,6 +129,10 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) json: Option<Vec<u8>>,
     pub(crate) accept: &'static str,
+    /// What in it nobody may read; the credential comes on top.
+    pub(crate) secrets: Secrets,
+    /// It takes effect once at most: it is not made again once it is known to have arrived.
+    pub(crate) once: bool,
 }
 
 impl<'a> Request<'a> {
@@ -138,6 +145,8 @@ impl<'a> Request<'a> {
             query,
             json: None,
             accept: "application/json",
+            secrets: Secrets::default(),
+            once: false,
         }
     }
 
@@ -179,11 +188,10 @@ impl Answer {
         rate_limit::server_time(&self.headers)
     }
 
-    fn request_id(&self) -> Option<String> {
-        let id = ["atl-request-id", "atl-traceid", "x-request-id"]
-            .iter()
-            .find_map(|name| self.headers.get(*name))?;
-        Some(printable(&String::from_utf8_lossy(id.as_bytes()), 100))
+    fn request_id(&self) -> Option<&[u8]> {
+        let mut names = ["atl-request-id", "atl-traceid", "x-request-id"].iter();
+        let id = names.find_map(|name| self.headers.get(*name))?;
+        Some(id.as_bytes())
     }
 }
 
@@ -235,20 +243,25 @@ impl Http {
                 Some(auth) => auth.headers(request.origin).await?,
                 None => HeaderMap::new(),
             };
-            let answer = self.attempt(&request, headers.clone()).await;
-            let (error, asked) = match answer {
+            let secrets = request.secrets.clone().and_of(&headers);
+            let (error, asked) = match self.attempt(&request, headers.clone()).await {
                 Err(error) => (error, None),
-                Ok(answer) => match read(&answer) {
-                    Ok(value) => {
-                        note_deprecation(&request, &answer);
-                        return Ok(value);
-                    }
-                    Err(error) => {
-                        request_ids.extend(answer.request_id());
-                        let wait = rate_limit::wait(&answer.headers, self.runtime().now());
-                        (error.with_status(answer.status.as_u16()), wait)
-                    }
-                },
+                Ok((answer, broken)) => {
+                    // A refusal is one however its body ends.
+                    let broken = broken.filter(|_| answer.status.is_success());
+                    let error = match broken.map_or_else(|| read(&answer), Err) {
+                        Ok(value) => {
+                            self.note_deprecation(&request, &answer);
+                            return Ok(value);
+                        }
+                        Err(error) if secrets.stand_in(&answer.body) => error.withholding_body(),
+                        Err(error) => error,
+                    };
+                    let id = answer.request_id().filter(|id| !secrets.stand_in(id));
+                    request_ids.extend(id.map(|id| printable(&String::from_utf8_lossy(id), 100)));
+                    let wait = rate_limit::wait(&answer.headers, self.runtime().now());
+                    (error.with_status(answer.status.as_u16()), wait)
+                }
             };
             if error.kind() == ErrorKind::Unauthorized
                 && !refreshed
@@ -260,7 +273,7 @@ impl Http {
                 continue;
             }
             let policy = &self.0.settings.retry;
-            let wait = is_worth_retrying(&error, &request.method)
+            let wait = is_worth_retrying(&error, &request)
                 .then(|| policy.wait(attempts, waited, asked, self.runtime().random()))
                 .flatten();
             let Some(wait) = wait else {
@@ -285,7 +298,13 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>, headers: HeaderMap) -> Result<Answer, Error> {
+    /// Makes the request once. Of an answer that breaks off or is too large there is what came
+    /// until then, and why no more.
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        headers: HeaderMap,
+    ) -> Result<(Answer, Option<Error>), Error> {
         self.0.counters.requests.fetch_add(1, Ordering::Relaxed);
         let url = request.origin.url(request.path, request.query);
         let client = self.client_for(request.origin)?;
@@ -305,29 +324,45 @@ impl Http {
             Error::new(ErrorKind::Unreachable, what).with_source(e.without_url())
         })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let body = self.body(&mut response).await?;
-        Ok(Answer {
+        let mut body = BytesMut::new();
+        let broken = self.read_body(&mut response, &mut body).await.err();
+        let answer = Answer {
             status,
             headers,
-            body,
-        })
+            body: body.freeze(),
+        };
+        Ok((answer, broken))
     }
 
-    async fn body(&self, response: &mut reqwest::Response) -> Result<Bytes, Error> {
+    async fn read_body(
+        &self,
+        response: &mut reqwest::Response,
+        body: &mut BytesMut,
+    ) -> Result<(), Error> {
         let limit = self.0.settings.body_limit;
-        let mut body = BytesMut::new();
-        loop {
-            let piece = response.chunk().await.map_err(|e| {
-                Error::new(ErrorKind::CutBody, "the answer broke off").with_source(e.without_url())
-            })?;
-            let Some(piece) = piece else {
-                return Ok(body.freeze());
-            };
+        while let Some(piece) = response.chunk().await.map_err(|e| {
+            Error::new(ErrorKind::CutBody, "the answer broke off").with_source(e.without_url())
+        })? {
             if body.len() + piece.len() > limit {
                 let message = format!("the answer is larger than {limit} bytes");
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
             body.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+
+    /// Logs the first announcement that an endpoint is going to change, and no other.
+    fn note_deprecation(&self, request: &Request<'_>, answer: &Answer) {
+        let warnings = answer.headers.get_all("warning");
+        let announced = warnings
+            .iter()
+            .find(|value| value.as_bytes().starts_with(b"299"));
+        if let Some(warning) = announced
+            && !self.0.deprecation_noted.swap(true, Ordering::Relaxed)
+        {
+            let text = printable(&String::from_utf8_lossy(warning.as_bytes()), 300);
+            tracing::warn!("{} is announced to change: {text}", request.name());
         }
     }
 
@@ -348,22 +383,12 @@ impl Http {
     }
 }
 
-/// A 500 is retried where asking twice does no harm.
-fn is_worth_retrying(error: &Error, method: &Method) -> bool {
-    error.is_transient() && (error.status() != Some(500) || method == Method::GET)
-}
-
-fn note_deprecation(request: &Request<'_>, answer: &Answer) {
-    static NOTED: OnceLock<()> = OnceLock::new();
-    let warning = answer
-        .headers
-        .get("warning")
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    if warning.starts_with(b"299") && NOTED.set(()).is_ok() {
-        let text = printable(&String::from_utf8_lossy(warning), 300);
-        tracing::warn!("{} is announced to change: {text}", request.name());
-    }
+/// A 500 is retried where asking twice does no harm, and what works only once is not where the
+/// answer shows that it arrived.
+fn is_worth_retrying(error: &Error, request: &Request<'_>) -> bool {
+    error.is_transient()
+        && (error.status() != Some(500) || request.method == Method::GET)
+        && !(error.kind() == ErrorKind::CutBody && request.once)
 }
 
 impl fmt::Debug for Http {

@@ -33,8 +33,11 @@ impl OAuthApp {
     /// Trades the code of a consent for its first tokens. A code works once.
     ///
     /// # Errors
-    /// [`ErrorKind::ConsentRequired`] when the code was used, is too old or belongs to another
-    /// redirect address; [`ErrorKind::ClientRejected`] when the secret is wrong.
+    /// [`ErrorKind::ConsentRequired`] when the code was used or is too old;
+    /// [`ErrorKind::ClientRejected`] when the secret is wrong; [`ErrorKind::Rejected`] when
+    /// `redirect_uri` is not the one that the consent was asked for with.
+    /// [`ErrorKind::CutBody`] when the answer broke off, which is not tried again: the code is
+    /// used up, and a person has to consent again.
     pub async fn exchange(
         &self,
         http: &Http,
