@@ -23,7 +23,7 @@ const RECORDS: usize = 300;
 /// In the short form so many calls of each kind are chosen for each fate.
 const fn chosen(tool: Tool) -> usize {
     match tool {
-        Tool::Library => 3,
+        Tool::Library => 2,
         Tool::Strace => 1,
     }
 }
