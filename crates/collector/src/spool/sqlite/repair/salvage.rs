@@ -1,21 +1,16 @@
 //! From a damaged database into an empty one: what is believed, and what follows from the rest.
 
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use confluence_audit_core::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use super::Repaired;
 use super::read::{read_from_both_ends, read_span};
 use crate::Result;
-use crate::reread::{Reread, longest};
-use crate::spool::sqlite::check::line_problem;
 use crate::spool::sqlite::fault::Fault;
-use crate::spool::sqlite::schema::MIGRATIONS;
-use crate::spool::sqlite::seal::{
-    RecordRow, address_seal, is_sealed, output_seal, record_seal, seal_all, seal_site, site_seal,
-};
+use crate::spool::sqlite::seal::{address_seal, is_sealed, seal_all, seal_site, site_seal};
 
 /// From a damaged database into an empty one.
 pub(super) struct Salvage<'a> {
@@ -36,7 +31,7 @@ impl<'a> Salvage<'a> {
         Ok(Self {
             source,
             target,
-            sealed: sealed == 1 || MIGRATIONS.len() < 2,
+            sealed: sealed == 1,
             done: Repaired::default(),
         })
     }
@@ -202,63 +197,6 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    fn outputs(&mut self) -> Result<Outputs, Fault> {
-        let sealed = if self.sealed { ", seal" } else { "" };
-        let mut found: BTreeMap<String, (i64, Option<Vec<u8>>)> = BTreeMap::new();
-        let mut unsure = BTreeSet::new();
-        let rows = format!("SELECT name, seq, checkpoint{sealed} FROM output ORDER BY name");
-        let sealed = self.sealed;
-        let complete = read_from_both_ends(self.source, &rows, &mut |row| {
-            let (Ok(name), Ok(seq), Ok(checkpoint)) = (
-                row.get::<_, String>(0),
-                row.get::<_, i64>(1),
-                row.get::<_, Option<Vec<u8>>>(2),
-            ) else {
-                return Ok(false);
-            };
-            let seal = output_seal(&name, seq, checkpoint.as_deref());
-            let good = sealed && is_sealed(row, 3, seal).unwrap_or(false);
-            if good || !sealed && seq >= 0 {
-                found.insert(name, (seq, checkpoint));
-            } else {
-                unsure.insert(name);
-            }
-            Ok(true)
-        })?
-        .complete;
-        for (name, (seq, checkpoint)) in &found {
-            self.target.execute(
-                "INSERT INTO output (name, seq, checkpoint, seal) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    name,
-                    seq,
-                    checkpoint,
-                    output_seal(name, *seq, checkpoint.as_deref())
-                ],
-            )?;
-            self.done.outputs += 1;
-        }
-        unsure.retain(|name| !found.contains_key(name));
-        let names: Vec<String> = unsure.into_iter().collect();
-        let complete = complete && names.is_empty();
-        if !complete {
-            let which = if names.is_empty() {
-                "perhaps of an output that `state show` does not name".to_owned()
-            } else {
-                names.join(", ")
-            };
-            self.lost(format!(
-                "a position ({which}): that output gets again everything that is still spooled"
-            ));
-        }
-        let positions = || found.values().map(|(seq, _)| *seq);
-        Ok(Outputs {
-            complete,
-            first: positions().min(),
-            last: positions().max(),
-        })
-    }
-
     fn counts(&mut self, sites: &BTreeMap<i64, Site>) -> Result<bool, Fault> {
         let mut complete = true;
         for id in sites.keys() {
@@ -286,158 +224,6 @@ impl<'a> Salvage<'a> {
         }
         Ok(complete)
     }
-
-    fn records(
-        &mut self,
-        sites: &BTreeMap<i64, Site>,
-        last: Option<i64>,
-    ) -> Result<Records, Fault> {
-        let sealed = self.sealed;
-        let sql = format!(
-            "SELECT seq, site, ms, fingerprint, ordinal, line{} FROM record NOT INDEXED
-             WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
-            if sealed { ", seal" } else { "" }
-        );
-        let sql = sql.as_str();
-        let mut times: BTreeMap<i64, i64> = BTreeMap::new();
-        let (target, done) = (self.target, &mut self.done);
-        let mut take = |seq: i64, row: &Row<'_>| {
-            let (Ok(site), Ok(ms), Ok(fingerprint), Ok(ordinal), Ok(line)) = (
-                row.get::<_, i64>(1),
-                row.get::<_, i64>(2),
-                row.get::<_, [u8; 20]>(3),
-                row.get::<_, u32>(4),
-                row.get::<_, Vec<u8>>(5),
-            ) else {
-                return Ok(false);
-            };
-            let line = Bytes::from(line);
-            let seal = record_seal(&RecordRow {
-                seq,
-                site,
-                ms,
-                fingerprint: &fingerprint,
-                ordinal,
-                line: &line,
-            });
-            let good = !sealed || is_sealed(row, 6, seal).unwrap_or(false);
-            let whole = good && line_problem(ms, fingerprint, &line).is_none();
-            if !whole || !sites.contains_key(&site) || ordinal == 0 {
-                return Ok(false);
-            }
-            let mut insert = target.prepare_cached(
-                "INSERT OR IGNORE INTO record (seq, site, ms, fingerprint, ordinal, line, seal)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            let line = &line[..];
-            let inserted =
-                insert.execute(params![seq, site, ms, fingerprint, ordinal, line, seal])?;
-            done.records += inserted as u64;
-            times.insert(seq, ms);
-            Ok(true)
-        };
-        // Numbers are given out one after the other, so a generous end does no harm.
-        let end = last.unwrap_or(0).saturating_add(1 << 24);
-        let mut complete = read_span(self.source, sql, (1, end), &mut take)?.complete;
-        complete &= read_span(
-            self.source,
-            sql,
-            (end.saturating_add(1), i64::MAX),
-            &mut take,
-        )?
-        .complete;
-        Ok(Records {
-            complete,
-            last: times.keys().next_back().copied(),
-            times,
-        })
-    }
-
-    /// Where records are lost that some output had not got, takes every site back to before
-    /// them, and forgets the counts that would keep them from being delivered.
-    fn read_again(
-        &mut self,
-        sites: &BTreeMap<i64, Site>,
-        outputs: &Outputs,
-        records: &Records,
-        last: Option<i64>,
-    ) -> Result<(), Fault> {
-        let end = last.or(records.last.max(outputs.last)).unwrap_or(0);
-        // Up to here every output has everything.
-        let first = records.times.keys().next().copied();
-        let everywhere = match (outputs.first, first) {
-            (Some(first), _) if outputs.complete => first,
-            (_, Some(first)) => first.saturating_sub(1),
-            // All were swept away.
-            (_, None) if records.complete => end,
-            (_, None) => 0,
-        };
-        let waiting = records.times.range(everywhere.saturating_add(1)..);
-        let saved = i64::try_from(waiting.clone().count()).unwrap_or(i64::MAX);
-        // Numbers have no gaps. A page that has forgotten a part of itself is read without a word,
-        // so it is they that tell, not only whether the reading failed.
-        let missing = end.saturating_sub(everywhere).saturating_sub(saved).max(0);
-        let unsure = !records.complete && (last.is_none() || !outputs.complete);
-        if missing == 0 && !unsure {
-            return Ok(());
-        }
-        // The neighbours of what is missing tell about when it was.
-        let mut before: Option<i64> = records
-            .times
-            .range(..=everywhere)
-            .next_back()
-            .map(|(_, ms)| *ms);
-        let mut expected = everywhere.saturating_add(1);
-        let mut oldest: Option<i64> = None;
-        for (seq, ms) in waiting {
-            if *seq != expected {
-                oldest = [oldest, before, Some(*ms)].into_iter().flatten().min();
-            }
-            (before, expected) = (Some(*ms), seq.saturating_add(1));
-        }
-        if expected <= end || unsure {
-            oldest = [oldest, before].into_iter().flatten().min();
-        }
-        // A record that came late has newer neighbours.
-        let late = longest(&Reread::default_schedule());
-        let to = oldest.map(|ms| Timestamp::from_millis(ms).saturating_sub(late));
-        self.lost(match (missing, to) {
-            (0, _) => "perhaps records that some output had not got".to_owned(),
-            (missing, _) => format!("up to {missing} records that some output had not got"),
-        });
-        self.lost(match to {
-            Some(to) => format!(
-                "therefore all sites are read again from {to} on, and what outputs have of that \
-                 time is delivered a second time"
-            ),
-            None => "therefore all sites are read again from their first record on, and what \
-                     outputs have is delivered a second time"
-                .to_owned(),
-        });
-        let from = to.map_or(i64::MIN, Timestamp::as_millis);
-        self.target
-            .execute("DELETE FROM ledger WHERE ms >= ?1", [from])?;
-        // Of copies of one record perhaps only the second was saved: it must not stand for both.
-        self.target.execute(
-            "UPDATE record SET ordinal = copy.number, seal = NULL FROM (
-                 SELECT seq, row_number() OVER (
-                     PARTITION BY site, ms, fingerprint ORDER BY seq
-                 ) AS number FROM record WHERE ms >= ?1
-             ) AS copy WHERE copy.seq = record.seq",
-            [from],
-        )?;
-        for id in sites.keys() {
-            // Without a watermark the next run is a first one.
-            self.target.execute(
-                "UPDATE site SET watermark = iif(?2 IS NULL, NULL, min(watermark, ?2)),
-                                 counted_from = iif(?2 IS NULL, NULL, min(counted_from, ?2))
-                 WHERE id = ?1",
-                params![id, to.map(Timestamp::as_millis)],
-            )?;
-            seal_site(self.target, *id)?;
-        }
-        Ok(())
-    }
 }
 
 /// A site as the damaged spool had it.
@@ -446,21 +232,4 @@ struct Site {
     name: String,
     /// `None` when its row cannot be believed.
     state: Option<(Option<i64>, Option<i64>)>,
-}
-
-/// What was found of the outputs.
-struct Outputs {
-    complete: bool,
-    /// The position of the one that is furthest back.
-    first: Option<i64>,
-    /// And of the one that is furthest ahead.
-    last: Option<i64>,
-}
-
-/// What was found of the records.
-struct Records {
-    complete: bool,
-    last: Option<i64>,
-    /// Each one's time by its number.
-    times: BTreeMap<i64, i64>,
 }
