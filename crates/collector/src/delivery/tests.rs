@@ -7,6 +7,7 @@ use confluence_audit_core::Timestamp;
 
 use super::*;
 use crate::ErrorKind;
+use crate::room::Room;
 use crate::spool::{Commit, NewRecord, SqliteSpool};
 
 /// What an output has got, and whether it works.
@@ -168,6 +169,27 @@ async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
     let mut delivery = world.delivery().await;
     delivery.drain(&world.spool).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
+}
+
+#[tokio::test]
+async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again() {
+    let mut world = World::new();
+    let mut delivery = world.delivery().await;
+    world.places[0].set_broken(true);
+    world.commit("site").await;
+    delivery.drain(&world.spool).await.unwrap();
+    let mut room = Room::new(1);
+    for _ in 0..2 {
+        let full = room.make(&world.spool, &mut delivery).await.unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::SpoolFull);
+        assert!(full.to_string().contains("wait for a,"), "{full}");
+        assert_eq!(delivery.behind().count(), 1);
+    }
+    world.places[0].set_broken(false);
+    room.make(&world.spool, &mut delivery).await.unwrap();
+    assert_eq!(world.places[0].lines(), world.committed);
+    assert_eq!(world.waiting().await, 0);
+    assert_eq!(delivery.take_failures().len(), 0);
 }
 
 #[tokio::test]
