@@ -200,8 +200,8 @@ async fn a_server_that_echoes_what_it_was_sent_makes_no_error_tell_it() {
 
 #[tokio::test]
 async fn a_token_endpoint_that_echoes_its_request_makes_no_error_tell_the_secrets() {
-    let log = Log::begin(LevelFilter::TRACE);
     type Echo = fn(&[u8]) -> Vec<u8>;
+    let log = Log::begin(LevelFilter::TRACE);
     let echoes: [Echo; 2] = [<[u8]>::to_vec, |body| {
         let description = String::from_utf8_lossy(body);
         let body = json!({"error": "invalid_request", "error_description": description});
