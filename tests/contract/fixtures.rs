@@ -136,8 +136,8 @@ fn a_record_that_fits_the_types_comes_out_of_them_with_every_field() {
     assert!(typed > 90, "{typed}");
 }
 
-/// That `after` says all that `before` said. A time may have become a number and a documented
-/// field that was `null` empty; a field more is no loss.
+/// That `after` says all that `before` said. A time may have become a number and a required field
+/// that was `null` empty; a field more is no loss.
 fn assert_holds(after: &Value, before: &Value, at: &str) {
     match (after, before) {
         (Value::Object(after), Value::Object(before)) => {

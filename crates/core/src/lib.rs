@@ -39,6 +39,7 @@ mod client;
 mod decode;
 mod error;
 mod failure;
+mod fields;
 mod fingerprint;
 mod json;
 mod origin;
