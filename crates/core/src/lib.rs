@@ -55,6 +55,7 @@ mod secrets;
 mod sites;
 mod time;
 mod transport;
+mod typed;
 
 pub use auth::{
     ApiToken, Authenticator, LockedTokens, MemoryTokenStore, OAuth, OAuthApp, ServiceAccount,
@@ -68,12 +69,13 @@ pub use page::Page;
 pub use pager::{Pager, Position};
 pub use printable::{printable, printable_json};
 pub use query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};
-pub use record::{AffectedObject, AuditRecord, Author, ChangedValue, RawRecord};
+pub use record::RawRecord;
 pub use retry::RetryPolicy;
 pub use runtime::{Runtime, SystemRuntime};
 pub use sites::{CloudId, Site, accessible_resources, tenant_info};
 pub use time::Timestamp;
 pub use transport::{Answer, Http, HttpBuilder, HttpStats};
+pub use typed::{AffectedObject, AuditRecord, Author, ChangedValue};
 
 /// The README's example is compiled with the others.
 #[cfg(doctest)]
