@@ -56,6 +56,20 @@ fn an_output_of_a_site_that_is_out_of_reach_gets_what_waits_for_it() {
 }
 
 #[test]
+fn the_state_knows_a_site_by_its_configured_name_also_when_it_is_out_of_reach() {
+    let place = Site::start(small());
+    let sim = Sim::start(small()).unwrap();
+    configure(&place, "", &[("acme", sim.url())], &["{site}.json"]);
+    fetch(&place).expect(0);
+    drop(sim);
+    let shown = place.run(&["state", "show", "--config", "config.toml"]);
+    assert!(shown.stdout.contains(" (acme)\n"), "{shown}");
+    let to = ["--to", "1h", "--site", "acme", "--config", "config.toml"];
+    let rewound = place.run(&[&["state", "rewind"][..], &to].concat());
+    rewound.expect_quiet_success();
+}
+
+#[test]
 fn a_site_that_was_made_anew_at_its_address_is_found_by_the_run_after_the_one_that_missed_it() {
     let place = Site::start(small());
     let first = Sim::start(small()).unwrap();
