@@ -3,7 +3,7 @@
 //!
 //! A record's way leads through the [`spool`], where it is committed together with everything that
 //! remembers it, to each [`output`] at its own pace. [`config`] says which sites and outputs there
-//! are, [`secret`] reads their credentials, and [`Lock`] keeps a second collector away.
+//! are, [`secret`] and [`token_file`] read their credentials, and [`Lock`] keeps a second collector away.
 
 mod collect;
 pub mod config;
@@ -24,6 +24,7 @@ mod site_id;
 mod size;
 mod slice;
 pub mod spool;
+pub mod token_file;
 pub mod verify;
 mod walk;
 mod when;
@@ -39,4 +40,5 @@ pub use pass::Found;
 pub use reread::Reread;
 pub use site_id::SiteId;
 pub use size::{parse_size, show_size};
+pub use token_file::TokenFile;
 pub use when::{ParseWhenError, When, parse_duration};

@@ -148,7 +148,8 @@ fn open(path: &Path) -> Result<File> {
     }
 }
 
-fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+/// Whether `file` is what stands at `path`.
+pub(crate) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),

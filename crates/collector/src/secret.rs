@@ -38,7 +38,7 @@ pub fn read(name: &Path, credentials_dir: Option<&Path>) -> Result<SecretString>
     }
     let (path, given_by_systemd) = locate(name, credentials_dir);
     let origin = path.display().to_string();
-    read_from(open(&path, given_by_systemd)?, &origin)
+    read_from(open(&path, "secret", given_by_systemd)?, &origin)
 }
 
 /// The secret that an environment variable holds, under the rules that hold for a file.
@@ -64,7 +64,8 @@ fn locate(name: &Path, credentials_dir: Option<&Path>) -> (PathBuf, bool) {
     (name.to_owned(), false)
 }
 
-fn open(path: &Path, given_by_systemd: bool) -> Result<File> {
+/// Opens a file that only its owner may reach; `what` it is stands in errors.
+pub(crate) fn open(path: &Path, what: &str, given_by_systemd: bool) -> Result<File> {
     let shown = path.display();
     let opened = OpenOptions::new()
         .read(true)
@@ -76,13 +77,13 @@ fn open(path: &Path, given_by_systemd: bool) -> Result<File> {
         Ok(opened) => opened,
         Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
             return Err(refused(
-                format!("the secret {shown} is a symbolic link"),
+                format!("the {what} {shown} is a symbolic link"),
                 "Name the file itself: a link can be turned elsewhere after it was checked.",
             ));
         }
         Err(error) => {
             return Err(refused(
-                format!("the secret {shown} cannot be read"),
+                format!("the {what} {shown} cannot be read"),
                 format!(
                     "Put the secret there, readable by the user that collects alone: \
                      chmod 600 {shown}"
@@ -93,14 +94,14 @@ fn open(path: &Path, given_by_systemd: bool) -> Result<File> {
     };
     if !meta.is_file() {
         return Err(refused(
-            format!("the secret {shown} is not a plain file"),
+            format!("the {what} {shown} is not a plain file"),
             "Name a file that holds the secret, or `-` for standard input.",
         ));
     }
     let us = rustix::process::geteuid().as_raw();
     if meta.uid() != us && meta.uid() != 0 {
         return Err(refused(
-            format!("the secret {shown} belongs to user {}", meta.uid()),
+            format!("the {what} {shown} belongs to user {}", meta.uid()),
             format!("Whoever owns it can change it. Make it yours: chown {us} {shown}"),
         ));
     }
@@ -110,7 +111,7 @@ fn open(path: &Path, given_by_systemd: bool) -> Result<File> {
     if meta.mode() & others != 0 {
         return Err(refused(
             format!(
-                "the secret {shown} is open to others (mode {:03o})",
+                "the {what} {shown} is open to others (mode {:03o})",
                 meta.mode() & 0o777
             ),
             format!(

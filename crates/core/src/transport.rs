@@ -221,7 +221,8 @@ impl Http {
         }
     }
 
-    pub(crate) fn runtime(&self) -> &dyn Runtime {
+    /// The clock that it goes by, and its sleep and randomness.
+    pub fn runtime(&self) -> &dyn Runtime {
         &*self.0.settings.runtime
     }
 
