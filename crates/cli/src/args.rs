@@ -71,6 +71,37 @@ pub(crate) struct SiteArgs {
     )]
     #[arg(hide_env_values = true)]
     pub(crate) api_token_file: Option<PathBuf>,
+    /// The API token has no scopes: it is used on the site's own host, which `--site-url` names
+    #[arg(long, global = true, env = "CONFLUENCE_AUDIT_UNSCOPED")]
+    #[arg(hide_env_values = true)]
+    pub(crate) unscoped: bool,
+    /// The file that confluence-audit-oauth-setup wrote, for OAuth in place of an API token
+    #[arg(
+        long,
+        global = true,
+        value_name = "F",
+        env = "CONFLUENCE_AUDIT_OAUTH_TOKEN_FILE"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) oauth_token_file: Option<PathBuf>,
+    /// The client id of a service account, in place of an API token
+    #[arg(
+        long,
+        global = true,
+        value_name = "ID",
+        env = "CONFLUENCE_AUDIT_CLIENT_ID"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) client_id: Option<String>,
+    /// The file that holds the service account's client secret, `-` for standard input
+    #[arg(
+        long,
+        global = true,
+        value_name = "F",
+        env = "CONFLUENCE_AUDIT_CLIENT_SECRET_FILE"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(crate) client_secret_file: Option<PathBuf>,
     /// The API, in place of <https://api.atlassian.com>
     #[arg(
         long,

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use confluence_audit_collector::config::SiteConfig;
+use confluence_audit_collector::config::{AuthConfig, SiteConfig};
 use confluence_audit_collector::output::{FileOutput, OutputName};
-use confluence_audit_collector::{Error, Lock, Result, Site, connect};
+use confluence_audit_collector::token_file::{Kept, day};
+use confluence_audit_collector::{Error, Lock, Result, Site, TokenFile, connect};
 use confluence_audit_core::{AuditQuery, RawRecord, Runtime, SystemRuntime, printable};
 
 use crate::args::{CheckArgs, SiteArgs};
@@ -59,6 +60,12 @@ pub(crate) async fn run(site_args: &SiteArgs, args: CheckArgs) -> std::result::R
 
 async fn check_site(findings: &mut Findings, settings: &Settings, config: &SiteConfig) {
     let name = &config.name;
+    if let AuthConfig::Oauth { token_file } = &config.auth {
+        // What is wrong with the file is said below.
+        if let Ok(kept) = TokenFile::new(token_file).look() {
+            consent_lasts(findings, name, &kept);
+        }
+    }
     let site = match connect(&settings.http, config, settings.credentials_dir.as_deref()).await {
         Ok(site) => site,
         Err(error) => return findings.bad(name, &error),
@@ -80,6 +87,18 @@ async fn check_site(findings: &mut Findings, settings: &Settings, config: &SiteC
             name,
             &format!("how long records are kept is not said: {error}"),
         ),
+    }
+}
+
+fn consent_lasts(findings: &mut Findings, name: &str, kept: &Kept) {
+    let (given, end) = (day(kept.consent.given_at), day(kept.ends()));
+    let unused = day(kept.ends_unused().min(kept.ends()));
+    findings.good(
+        name,
+        &format!("the consent of {given} lasts until {end}, unused until {unused}"),
+    );
+    if let Some(warning) = kept.warning(SystemRuntime.now()) {
+        findings.warn(name, &warning);
     }
 }
 
@@ -120,6 +139,10 @@ struct Findings {
 impl Findings {
     fn good(&mut self, what: &str, text: &str) {
         self.print("ok  ", what, text);
+    }
+
+    fn warn(&mut self, what: &str, text: &str) {
+        self.print("WARN", what, text);
     }
 
     fn bad(&mut self, what: &str, error: &Error) {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Address, AuthConfig, OutputConfig, Secret, SiteConfig};
-use confluence_audit_collector::{Config, Error, ErrorKind, Result, secret};
+use confluence_audit_collector::{Config, Error, ErrorKind, Result, TokenFile, secret};
 use confluence_audit_core::{CloudId, Http, Origin};
 
 use crate::args::SiteArgs;
@@ -115,7 +115,12 @@ fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>
         .transpose()?;
     let auth = given_auth(args)?;
     let mut sites = match named(args)? {
-        None => configured,
+        None => match &auth {
+            Some(AuthConfig::Oauth { token_file }) if configured.is_empty() => {
+                vec![consented_site(token_file)?]
+            }
+            _ => configured,
+        },
         Some(address) => {
             let known = configured.into_iter().find(|site| site.address == address);
             let site = match (known, &auth) {
@@ -136,8 +141,8 @@ fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>
         return Err(Error::new(
             ErrorKind::Config,
             "no site is configured",
-            "Give --site-url https://YOUR-SITE.atlassian.net, --email and --api-token-file, or \
-             write a configuration file.",
+            "Give --site-url https://YOUR-SITE.atlassian.net, --email and --api-token-file; or \
+             --oauth-token-file; or write a configuration file.",
         ));
     }
     if let Some(auth) = auth {
@@ -158,6 +163,20 @@ fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>
         site.auth_url = auth_url.clone().or(site.auth_url.take());
     }
     Ok(sites)
+}
+
+/// The site that a consent was given for, when no other is named.
+fn consented_site(token_file: &Path) -> Result<SiteConfig> {
+    let site = TokenFile::new(token_file).look()?.consent.site;
+    Ok(SiteConfig {
+        name: site.name(),
+        address: Address::CloudId(site.cloud_id),
+        api_url: None,
+        auth_url: None,
+        auth: AuthConfig::Oauth {
+            token_file: token_file.to_owned(),
+        },
+    })
 }
 
 fn named(args: &SiteArgs) -> Result<Option<Address>> {
@@ -191,7 +210,26 @@ fn name(address: &Address) -> String {
     }
 }
 
+/// The credentials that flags and environment give: of one kind, or none.
 fn given_auth(args: &SiteArgs) -> Result<Option<AuthConfig>> {
+    let oauth = args
+        .oauth_token_file
+        .clone()
+        .map(|token_file| AuthConfig::Oauth { token_file });
+    let given = [given_api_token(args)?, oauth, given_client(args)?];
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (auth, None) => Ok(auth),
+        (_, Some(_)) => Err(Error::new(
+            ErrorKind::Config,
+            "credentials of more than one kind are given",
+            "Give an API token (--email, --api-token-file), a consent (--oauth-token-file) or a \
+             service account (--client-id, --client-secret-file); look into the environment too.",
+        )),
+    }
+}
+
+fn given_api_token(args: &SiteArgs) -> Result<Option<AuthConfig>> {
     let token = match (&args.api_token_file, variable("CONFLUENCE_AUDIT_API_TOKEN")) {
         (Some(file), _) => Some(Secret::File(file.clone())),
         (None, Some(value)) => {
@@ -208,7 +246,11 @@ fn given_auth(args: &SiteArgs) -> Result<Option<AuthConfig>> {
         (None, None) => None,
     };
     match (args.email.clone(), token) {
-        (Some(email), Some(token)) => Ok(Some(AuthConfig::ApiToken { email, token })),
+        (Some(email), Some(token)) => Ok(Some(AuthConfig::ApiToken {
+            email,
+            token,
+            unscoped: args.unscoped,
+        })),
         (None, None) => Ok(None),
         (email, _) => Err(Error::new(
             ErrorKind::Config,
@@ -223,12 +265,27 @@ fn given_auth(args: &SiteArgs) -> Result<Option<AuthConfig>> {
     }
 }
 
+fn given_client(args: &SiteArgs) -> Result<Option<AuthConfig>> {
+    match (&args.client_id, &args.client_secret_file) {
+        (Some(client_id), Some(file)) => Ok(Some(AuthConfig::ServiceAccount {
+            client_id: client_id.clone(),
+            client_secret: Secret::File(file.clone()),
+        })),
+        (None, None) => Ok(None),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            "one of --client-id and --client-secret-file is given without the other",
+            "A service account has both: give --client-id and --client-secret-file.",
+        )),
+    }
+}
+
 fn no_credentials(site: &str) -> Error {
     Error::new(
         ErrorKind::Config,
         format!("site {site}: there are no credentials"),
         "Give --email and --api-token-file (a scoped API token is made at \
-         https://id.atlassian.com/manage-profile/security/api-tokens).",
+         https://id.atlassian.com/manage-profile/security/api-tokens), or --oauth-token-file.",
     )
 }
 

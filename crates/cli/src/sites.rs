@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use confluence_audit_collector::config::AuthConfig;
-use confluence_audit_collector::{Error, api, authenticator, connect};
+use confluence_audit_collector::token_file::day;
+use confluence_audit_collector::{Error, TokenFile, api, authenticator, connect};
 use confluence_audit_core::{accessible_resources, printable};
 
 use crate::args::SiteArgs;
@@ -23,9 +24,17 @@ pub(crate) async fn run(site_args: &SiteArgs) -> Result<(), Failure> {
                 site.name.clone(),
                 String::new(),
                 "by its token".into(),
+                String::new(),
             ]);
             continue;
         }
+        let until = match &site.auth {
+            AuthConfig::Oauth { token_file } => {
+                let kept = TokenFile::new(token_file).look()?;
+                day(kept.ends_unused().min(kept.ends()))
+            }
+            _ => String::new(),
+        };
         let auth = authenticator(&settings.http, site, credentials)?;
         let reached = accessible_resources(&settings.http, &api(site)?, &*auth).await;
         for reached in reached.map_err(|error| Error::service(&site.name, error))? {
@@ -39,15 +48,16 @@ pub(crate) async fn run(site_args: &SiteArgs) -> Result<(), Failure> {
                 reached.name,
                 reached.url,
                 scope.into(),
+                until.clone(),
             ]);
         }
     }
     print(&rows).map_err(Failure::stdout)
 }
 
-fn print(rows: &[[String; 4]]) -> io::Result<()> {
-    let header = ["CLOUD ID", "NAME", "URL", "AUDIT SCOPE"].map(String::from);
-    let rows: Vec<[String; 4]> = std::iter::once(&header)
+fn print(rows: &[[String; 5]]) -> io::Result<()> {
+    let header = ["CLOUD ID", "NAME", "URL", "AUDIT SCOPE", "CONSENT ENDS"].map(String::from);
+    let rows: Vec<[String; 5]> = std::iter::once(&header)
         .chain(rows)
         .map(|row| row.clone().map(|cell| printable(&cell, 80)))
         .collect();
@@ -57,12 +67,12 @@ fn print(rows: &[[String; 4]]) -> io::Result<()> {
             .max()
             .unwrap_or_default()
     };
-    let widths = [width(0), width(1), width(2)];
+    let widths = [width(0), width(1), width(2), width(3)];
     let mut out = io::stdout().lock();
-    for [id, name, url, scope] in &rows {
+    for [id, name, url, scope, until] in &rows {
         let line = format!(
-            "{id:0$}  {name:1$}  {url:2$}  {scope}",
-            widths[0], widths[1], widths[2]
+            "{id:0$}  {name:1$}  {url:2$}  {scope:3$}  {until}",
+            widths[0], widths[1], widths[2], widths[3]
         );
         writeln!(out, "{}", line.trim_end())?;
     }

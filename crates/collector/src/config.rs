@@ -127,6 +127,8 @@ pub enum AuthConfig {
         email: String,
         /// Its token.
         token: Secret,
+        /// The token has no scopes, so that it works on the site's own host alone.
+        unscoped: bool,
     },
     /// The consent of a person, as `confluence-audit-oauth-setup` obtained it.
     Oauth {

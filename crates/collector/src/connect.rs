@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use confluence_audit_core::{
-    ApiToken, AuditClient, Authenticator, CloudId, Http, Origin, ServiceAccount, SiteAddress,
-    tenant_info,
+    ApiToken, AuditClient, Authenticator, CloudId, Http, OAuth, OAuthApp, Origin, ServiceAccount,
+    SiteAddress, tenant_info,
 };
 use secrecy::SecretString;
 
 use crate::config::{Address, AuthConfig, Secret, SiteConfig};
 use crate::spool::Spool;
+use crate::token_file::{Consent, TokenFile};
 use crate::{Error, ErrorKind, Result, SiteId, secret};
 
 /// Where the API and the token endpoint are, unless a site says otherwise.
@@ -73,7 +74,7 @@ async fn connect_as(
         (None, Address::CloudId(id)) => id.clone(),
         (None, Address::Url(url)) => tenant_info(http, url).await.map_err(service)?,
     };
-    let address = SiteAddress::gateway(api(site)?, &cloud_id);
+    let address = address(site, &cloud_id)?;
     Ok(Site {
         name: site.name.clone(),
         id: SiteId::new(cloud_id.as_str()),
@@ -144,14 +145,15 @@ pub fn authenticator(
     };
     let api = api(site)?;
     Ok(match &site.auth {
-        AuthConfig::ApiToken { email, token } => {
-            Arc::new(ApiToken::new(api, email, read(token)?).map_err(service)?)
+        AuthConfig::ApiToken { email, token, .. } => {
+            let origin = own_host(site)?.cloned().unwrap_or(api);
+            Arc::new(ApiToken::new(origin, email, read(token)?).map_err(service)?)
         }
         AuthConfig::ServiceAccount {
             client_id,
             client_secret,
         } => {
-            let auth = origin(site, site.auth_url.as_ref(), AUTH)?;
+            let auth = auth(site)?;
             let secret = read(client_secret)?;
             Arc::new(ServiceAccount::new(
                 http.clone(),
@@ -161,17 +163,47 @@ pub fn authenticator(
                 secret,
             ))
         }
-        AuthConfig::Oauth { .. } => {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!(
-                    "site {}: OAuth token files are not supported in this version",
-                    site.name
-                ),
-                "Use an API token (kind = \"api-token\") or a service account.",
-            ));
+        AuthConfig::Oauth { token_file } => {
+            let file = TokenFile::new(token_file);
+            let kept = file.look()?;
+            if let Some(warning) = kept.warning(http.runtime().now()) {
+                tracing::warn!("site {}: {warning}", site.name);
+            }
+            let Consent {
+                client_id,
+                client_secret,
+                ..
+            } = kept.consent;
+            let app = OAuthApp::new(auth(site)?, client_id, client_secret);
+            Arc::new(OAuth::new(http.clone(), api, app, Arc::new(file)))
         }
     })
+}
+
+/// Where the site's log is asked for: through the gateway, but with a token without scopes.
+fn address(site: &SiteConfig, cloud_id: &CloudId) -> Result<SiteAddress> {
+    Ok(match own_host(site)? {
+        Some(host) => SiteAddress::direct(host.clone()),
+        None => SiteAddress::gateway(api(site)?, cloud_id),
+    })
+}
+
+/// The site's own host, if its token is good there alone.
+fn own_host(site: &SiteConfig) -> Result<Option<&Origin>> {
+    match (&site.auth, &site.address) {
+        (AuthConfig::ApiToken { unscoped: true, .. }, Address::Url(url)) => Ok(Some(url)),
+        (AuthConfig::ApiToken { unscoped: true, .. }, Address::CloudId(_)) => Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "site {}: a token without scopes works on the site's own host, and that is not \
+                 known",
+                site.name
+            ),
+            "Give the site's address instead of its cloud id: --site-url, or `url` in the \
+             configuration.",
+        )),
+        _ => Ok(None),
+    }
 }
 
 /// The API's address for this site.
@@ -180,6 +212,10 @@ pub fn authenticator(
 /// [`Service`](ErrorKind::Service) for an address that cannot be used.
 pub fn api(site: &SiteConfig) -> Result<Origin> {
     origin(site, site.api_url.as_ref(), API)
+}
+
+fn auth(site: &SiteConfig) -> Result<Origin> {
+    origin(site, site.auth_url.as_ref(), AUTH)
 }
 
 fn origin(site: &SiteConfig, given: Option<&Origin>, default: &str) -> Result<Origin> {

@@ -167,6 +167,7 @@ fn read_auth(mut section: Section<'_>) -> Result<AuthConfig> {
                 .required("token_file", "the file that holds the API token")?
                 .into_path()
                 .map(Secret::File)?,
+            unscoped: section.flag("unscoped")?,
         },
         "oauth" => AuthConfig::Oauth {
             token_file: section

@@ -101,6 +101,18 @@ impl<'a> Section<'a> {
         Ok(Some((number, at)))
     }
 
+    /// True or false; false when it is missing.
+    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool> {
+        let Some(value) = self.value(key) else {
+            return Ok(false);
+        };
+        value.get_ref().as_bool().ok_or_else(|| {
+            let message = format!("`{key}` is neither true nor false");
+            let remedy = format!("Write {key} = true, without quotes, or leave it out.");
+            self.source.mistake(value.span().start, &message, &remedy)
+        })
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
     }

@@ -64,6 +64,7 @@ fn the_documented_file_is_read() {
     let AuthConfig::ApiToken {
         email,
         token: Secret::File(file),
+        unscoped: false,
     } = &config.sites[0].auth
     else {
         panic!("{:?}", config.sites[0].auth)
@@ -146,6 +147,26 @@ fn a_key_of_another_kind_of_auth_is_unknown() {
     assert!(
         error.contains("line 4: unknown key `email` in [auth]"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_token_without_scopes_is_said_to_be_one() {
+    let auth = |unscoped| {
+        let token = format!("email = \"e\", unscoped = {unscoped}, token_file");
+        let text = SITE_A.replace("oauth", "api-token");
+        text.replace("token_file", &token)
+    };
+    for given in [true, false] {
+        let config = read(&auth(given.to_string()));
+        let AuthConfig::ApiToken { unscoped, .. } = config.sites[0].auth else {
+            panic!("{config:?}")
+        };
+        assert_eq!(unscoped, given);
+    }
+    refused(
+        &auth("\"yes\"".to_owned()),
+        "line 4: `unscoped` is neither true nor false",
     );
 }
 
