@@ -10,7 +10,7 @@ use confluence_audit_collector::{Error, Lock, Result, Site, TokenFile, connect};
 use confluence_audit_core::{AuditQuery, RawRecord, Runtime, SystemRuntime, printable};
 
 use crate::args::{CheckArgs, SiteArgs};
-use crate::report::{self, Failure};
+use crate::report::Failure;
 use crate::settings::{self, Settings};
 
 /// A clock that is further off than this is worth a word; nothing depends on it.
@@ -147,7 +147,7 @@ impl Findings {
 
     fn bad(&mut self, what: &str, error: &Error) {
         self.failed.get_or_insert(error.exit_code());
-        self.print("FAIL", what, &report::chain(error));
+        self.print("FAIL", what, &error.chain());
         self.print("    ", "  remedy", error.remedy());
     }
 

@@ -1,11 +1,9 @@
 //! How a run ends: the error and its remedy on standard error, and the exit code.
 
-use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use confluence_audit_collector::{Error, ErrorKind};
-use confluence_audit_core::printable;
 
 use crate::args::LogFormat;
 
@@ -58,7 +56,7 @@ pub(crate) fn outcome(result: Result<(), Failure>, format: LogFormat) -> ExitCod
 
 /// Prints an error with its causes and its remedy.
 pub(crate) fn say(error: &Error, format: LogFormat) {
-    let message = chain(error);
+    let message = error.chain();
     let text = match format {
         LogFormat::Text => format!("confluence-audit: {message}\n  {}", error.remedy()),
         LogFormat::Json => serde_json::json!({
@@ -71,20 +69,4 @@ pub(crate) fn say(error: &Error, format: LogFormat) {
     };
     // There is nowhere left to complain.
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// An error and what caused it, each layer once, safe to look at.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their cause in their own message.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    printable(&text, 2000)
 }

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Address, AuthConfig, OutputConfig, Secret, SiteConfig};
-use confluence_audit_collector::{Config, Error, ErrorKind, Result, TokenFile, secret};
+use confluence_audit_collector::{
+    Config, Error, ErrorKind, Result, TokenFile, default_state_dir, secret,
+};
 use confluence_audit_core::{CloudId, Http, Origin};
 
 use crate::args::SiteArgs;
@@ -315,24 +317,4 @@ pub(crate) fn default_config_file() -> Option<PathBuf> {
         .flatten()
         .map(|dir| dir.join("confluence-audit/config.toml"));
     files.into_iter().find(|file| file.exists())
-}
-
-pub(crate) fn default_state_dir() -> Result<PathBuf> {
-    // systemd may give several, of which the first is the first named in the unit.
-    if let Some(dirs) = variable("STATE_DIRECTORY")
-        && let Some(first) = env::split_paths(&dirs).next()
-    {
-        return Ok(first);
-    }
-    let base = variable("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    base.map(|base| base.join("confluence-audit"))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                "there is no place for the state: neither STATE_DIRECTORY nor HOME is set",
-                "Give --state-dir.",
-            )
-        })
 }

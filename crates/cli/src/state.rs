@@ -9,7 +9,9 @@ use confluence_audit_collector::config::{Address, SiteConfig};
 use confluence_audit_collector::spool::{
     Depth, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
 };
-use confluence_audit_collector::{Config, Error, ErrorKind, Lock, When, connect, show_size};
+use confluence_audit_collector::{
+    Config, Error, ErrorKind, Lock, When, connect, default_state_dir, show_size,
+};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 
 use crate::args::{self, SiteArgs};
@@ -72,7 +74,7 @@ impl Place {
         };
         let dir = match args.state_dir.clone().or(config.state.dir) {
             Some(dir) => dir,
-            None => settings::default_state_dir()?,
+            None => default_state_dir()?,
         };
         Ok(Self {
             dir,

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use confluence_audit_core::printable;
+
 /// What the collector returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -105,6 +107,22 @@ impl Error {
     /// What to do about it, as one or more sentences.
     pub fn remedy(&self) -> &str {
         &self.0.remedy
+    }
+
+    /// What happened and what caused it, each layer once, safe to look at.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Some libraries repeat their cause in their own message.
+            if !text.contains(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        printable(&text, 2000)
     }
 
     /// The exit code that stands for it, from `sysexits.h`.

@@ -8,7 +8,6 @@ use confluence_audit_core::{Http, printable};
 use serde::Serialize;
 
 use crate::args::SummaryFormat;
-use crate::report;
 
 /// What a run did, or, where it is a dry one, would do.
 #[derive(Debug, Default, Serialize)]
@@ -67,7 +66,7 @@ impl Summary {
             duplicates: found.duplicates,
             late: found.late,
             watermark: found.watermark.map(|at| at.to_string()),
-            error: error.map(|error| report::chain(error)),
+            error: error.map(Error::chain),
         });
     }
 
