@@ -1,0 +1,29 @@
+//! Opening the person's browser, where there is one.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use crate::args::SECRET_VARIABLE;
+
+/// Opens `url`; false when there is no browser to be seen, as over SSH.
+pub(crate) fn open(url: &str) -> bool {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let opener = if let Some(browser) = set("BROWSER") {
+        browser
+    } else if cfg!(target_os = "macos") {
+        "open".into()
+    } else if set("DISPLAY").or(set("WAYLAND_DISPLAY")).is_some() {
+        "xdg-open".into()
+    } else {
+        return false;
+    };
+    Command::new(opener)
+        .arg(url)
+        // What a browser inherits, its pages' helpers inherit too.
+        .env_remove(SECRET_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .is_ok()
+}

@@ -1,0 +1,59 @@
+//! `confluence-audit-oauth-setup`: asks a person for consent, and writes the file that keeps it.
+
+mod answer;
+mod args;
+mod browser;
+mod choice;
+mod listener;
+mod page;
+mod redirect;
+mod remedy;
+mod report;
+mod setup;
+mod state;
+mod terminal;
+
+use std::process::ExitCode;
+
+use confluence_audit_collector::{Error, ErrorKind, Result};
+
+use crate::args::Args;
+use crate::terminal::say;
+
+fn main() -> ExitCode {
+    let args = match Args::read() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!(
+                "confluence-audit-oauth-setup: {}\n  {}",
+                error.chain(),
+                error.remedy()
+            ));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        Error::new(
+            ErrorKind::Internal,
+            "the program could not start its runtime",
+            "See whether the host has run out of threads, files or memory.",
+        )
+        .with_source(error)
+    })?;
+    runtime.block_on(setup::run(args))
+}
