@@ -53,7 +53,7 @@ impl Said {
 }
 
 /// Takes out what differs from run to run.
-fn redacted(text: &str, place: &Place) -> String {
+pub(crate) fn redacted(text: &str, place: &Place) -> String {
     let text = text.replace(place.path("").to_str().unwrap(), "DIR/");
     let numbers = |c: char| c.is_ascii_digit();
     let ids = |c: char| c.is_ascii_hexdigit() || c == '-';

@@ -6,11 +6,13 @@
 )]
 
 mod addresses;
+mod consent;
 mod dry_run;
 mod errors;
 mod faults;
 mod fetch;
 mod lines;
+mod oauth_setup;
 mod outputs;
 mod place;
 mod program;

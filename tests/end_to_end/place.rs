@@ -47,7 +47,8 @@ impl Place {
         command
     }
 
-    fn confine(&self, command: &mut Command) {
+    /// Takes everything from the command but what is here.
+    pub(crate) fn confine(&self, command: &mut Command) {
         command
             .env_clear()
             .env("HOME", self.path("home"))

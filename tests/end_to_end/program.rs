@@ -1,7 +1,7 @@
 //! The program under test: where it is, and what a run of it came to.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{LazyLock, OnceLock};
 
@@ -19,10 +19,15 @@ pub(crate) fn holds_secret(bytes: &[u8]) -> bool {
     words.any(|word| memchr::memmem::find(bytes, word).is_some())
 }
 
-/// `confluence-audit`, built once for all tests, as this test was.
-pub(crate) fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+/// `confluence-audit`.
+pub(crate) fn binary() -> PathBuf {
+    program("confluence-audit")
+}
+
+/// The program of this name. All are built once, as this test was.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    let place = PLACE.get_or_init(|| {
         // The test is TARGET/PROFILE/deps/end_to_end-HASH.
         let test = std::env::current_exe().unwrap();
         let profile_dir = test.ancestors().nth(2).unwrap();
@@ -30,14 +35,10 @@ pub(crate) fn binary() -> &'static Path {
             "debug" => "dev",
             other => other,
         };
+        let packages = ["confluence-audit-cli", "confluence-audit-oauth-setup"];
         let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "confluence-audit-cli",
-            ])
+            .args(["build", "--quiet", "--locked"])
+            .args(packages.iter().flat_map(|package| ["--package", package]))
             .args(["--profile", profile, "--target-dir"])
             .arg(profile_dir.parent().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -46,10 +47,11 @@ pub(crate) fn binary() -> &'static Path {
         let errors = String::from_utf8_lossy(&built.stderr);
         assert!(
             built.status.success(),
-            "the program could not be built: {errors}"
+            "the programs could not be built: {errors}"
         );
-        profile_dir.join("confluence-audit")
-    })
+        profile_dir.to_owned()
+    });
+    place.join(name)
 }
 
 /// What a run came to. There is none whose standard output or error holds a secret.
