@@ -7,12 +7,15 @@
 
 mod addresses;
 mod consent;
+mod credentials;
 mod dry_run;
 mod errors;
 mod faults;
 mod fetch;
 mod lines;
+mod oauth_killed;
 mod oauth_setup;
+mod oauth_shared;
 mod outputs;
 mod place;
 mod program;

@@ -167,7 +167,8 @@ impl Inner {
         if self.is_good(&tokens, refused) {
             return Ok(tokens);
         }
-        tokens.refresh_begun_at = Some(self.now());
+        // The first attempt without an answer is the one that the leeway counts from.
+        tokens.refresh_begun_at.get_or_insert(self.now());
         locked.write(&tokens).await?;
         let renewed = self.issuer.renew(&self.http, &tokens).await?;
         // On disk before anything else happens with that answer.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderMap;
@@ -10,7 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
 use super::{Authenticator, TokenSet, TokenStore};
-use crate::{Error, ErrorKind, Http, Origin};
+use crate::{Error, ErrorKind, Http, Origin, Timestamp};
+
+/// How long a refresh token works on after its first use.
+const LEEWAY: Duration = Duration::from_mins(10);
 
 /// An app of the developer console, at the host that issues its tokens.
 #[derive(Clone)]
@@ -66,12 +70,28 @@ impl Issuer for OAuthApp {
             client_secret: self.client_secret.expose_secret(),
             refresh_token: refresh_token.expose_secret(),
         };
-        let mut renewed = trade(http, &self.auth, &grant).await?;
+        let traded = trade(http, &self.auth, &grant).await;
+        let mut renewed = traded.map_err(|error| cut_off(error, tokens, http.runtime().now()))?;
         // Where the service does not rotate, the old one goes on.
         renewed
             .refresh_token
             .get_or_insert_with(|| refresh_token.clone());
         Ok(renewed)
+    }
+}
+
+/// Says of a refresh token that is refused that it may have been used already, by a refresh of
+/// which only the beginning is known. It is tried all the same: there is no other.
+fn cut_off(error: Error, tokens: &TokenSet, now: Timestamp) -> Error {
+    match tokens.refresh_begun_at {
+        Some(begun) if error.kind() == ErrorKind::ConsentRequired && now.since(begun) > LEEWAY => {
+            let message = format!(
+                "a refresh that was begun at {begun} was cut off before its answer was kept, and \
+                 the old token was good for ten minutes more only"
+            );
+            Error::new(ErrorKind::ConsentRequired, message).with_source(error)
+        }
+        _ => error,
     }
 }
 
