@@ -136,14 +136,13 @@ fn sixty_four_who_share_a_token_file_refresh_as_one() {
 fn refresher(consent: &Consent) -> Option<u32> {
     let lock = fs::metadata(consent.path(&format!("{TOKEN_FILE}.lock"))).unwrap();
     let locks = fs::read_to_string("/proc/locks").unwrap();
-    let held = locks.lines().map(|line| line.split_whitespace());
-    held.filter_map(|mut words| {
+    let mut held = locks.lines().map(str::split_whitespace);
+    held.find_map(|mut words| {
         let pid = words.nth(4)?;
         let place = words.next()?;
         let ours = place.rsplit(':').next()? == lock.ino().to_string();
         ours.then(|| pid.parse().ok())?
     })
-    .next()
 }
 
 #[test]

@@ -81,6 +81,10 @@ const STEPS: &[Step] = &[
         check: Check::Cargo(&["test", "--workspace"], None),
     },
     Step {
+        name: "oauth",
+        check: Check::Cargo(&["xtask", "oauth-provider"], None),
+    },
+    Step {
         name: "torture",
         check: Check::Cargo(&["xtask", "torture", "--short"], None),
     },

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fixture;
+mod oauth_provider;
 mod pseudonym;
 mod record;
 mod reference;
@@ -34,7 +35,9 @@ enum Task {
     Ci(ci::Args),
     /// Record a site's responses as fixtures, with names, addresses and ids replaced
     Record(Box<record::Args>),
-    /// Write docs/cli.md from the program's own help
+    /// Set up OAuth with an authorization server and a browser that are not ours, and live on it
+    OauthProvider,
+    /// Write docs/cli.md from the programs' own help
     Reference(reference::Args),
     /// Measure the program against what people use today
     Bench(bench::Args),
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Ci(args) => ci::run(&args),
         Task::Record(args) => record::run(&args),
+        Task::OauthProvider => oauth_provider::run(),
         Task::Reference(args) => reference::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),

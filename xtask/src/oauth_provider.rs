@@ -1,0 +1,61 @@
+//! The set-up of OAuth and the rotation of its tokens, with an authorization server and a browser
+//! that are not ours: `tests/oauth_provider/run.mjs`. What it needs and is not there is named, and
+//! the rest skipped.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::torture::is_installed;
+use crate::{Result, cargo, root};
+
+const FOLDER: &str = "tests/oauth_provider";
+
+/// Builds the programs, installs what is locked, and runs it.
+pub(crate) fn run() -> Result {
+    for tool in ["node", "npm", "chromium"] {
+        if !is_installed(tool) {
+            println!("skipped: {tool} is not installed");
+            return Ok(());
+        }
+    }
+    succeed(cargo().args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "confluence-audit-cli",
+        "--package",
+        "confluence-audit-oauth-setup",
+    ]))?;
+    let folder = root().join(FOLDER);
+    succeed(
+        Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(&folder),
+    )?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let programs = target.join("debug");
+    // What the last run left, its screenshots too.
+    let place = target.join("oauth-provider");
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
+    }
+    succeed(
+        Command::new("node")
+            .arg("run.mjs")
+            .arg(programs.join("confluence-audit-oauth-setup"))
+            .arg(programs.join("confluence-audit"))
+            .arg(&place)
+            .current_dir(&folder),
+    )
+}
+
+fn succeed(command: &mut Command) -> Result {
+    let status = command.status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{} ended with {status}", command.get_program().display()).into())
+}
