@@ -9,7 +9,7 @@ use confluence_audit_core::Origin;
 use crate::redirect::Redirect;
 
 /// The environment's variable that holds the client secret itself.
-pub(crate) const SECRET_VARIABLE: &str = "CONFLUENCE_AUDIT_CLIENT_SECRET";
+pub(crate) const SECRET_VARIABLE: &str = "CONFLUENCE_AUDIT_OAUTH_CLIENT_SECRET";
 
 /// Obtains a person's consent to read the audit log of their site, and keeps it in a file that
 /// confluence-audit lives on.
@@ -24,12 +24,16 @@ pub(crate) const SECRET_VARIABLE: &str = "CONFLUENCE_AUDIT_CLIENT_SECRET";
 #[command(name = "confluence-audit-oauth-setup", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// The app's client id (developer console, your app, Settings)
-    #[arg(long, value_name = "ID", env = "CONFLUENCE_AUDIT_CLIENT_ID")]
+    #[arg(long, value_name = "ID", env = "CONFLUENCE_AUDIT_OAUTH_CLIENT_ID")]
     #[arg(hide_env_values = true)]
     pub(crate) client_id: String,
     /// The file that holds the app's secret, or a credential of the systemd unit, or `-` for
-    /// standard input. The secret itself can be given in `CONFLUENCE_AUDIT_CLIENT_SECRET`
-    #[arg(long, value_name = "F", env = "CONFLUENCE_AUDIT_CLIENT_SECRET_FILE")]
+    /// standard input. The secret itself can be given in `CONFLUENCE_AUDIT_OAUTH_CLIENT_SECRET`
+    #[arg(
+        long,
+        value_name = "F",
+        env = "CONFLUENCE_AUDIT_OAUTH_CLIENT_SECRET_FILE"
+    )]
     #[arg(hide_env_values = true)]
     pub(crate) client_secret_file: Option<PathBuf>,
     /// The callback URL, as it is registered with the app
