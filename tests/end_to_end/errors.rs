@@ -14,6 +14,7 @@ use confluence_audit_sim::{
     API_TOKEN, Account, EMAIL, Fault, FaultRates, Quirks, RetryHeader, SimConfig, UNSCOPED_TOKEN,
 };
 
+use crate::lines::Same;
 use crate::place::Place;
 use crate::program::Done;
 use crate::server::{Server, answer};
@@ -182,22 +183,27 @@ fn answers_that_are_none() {
 
 #[test]
 fn a_rate_limit_beyond_the_budget_ends_the_run_at_once() {
-    let site = Site::start(SimConfig {
-        faults: FaultRates {
-            retry_after: std::time::Duration::from_hours(1),
-            ..FaultRates::default()
-        },
-        ..small()
-    });
-    site.sim.script([Fault::RateLimited(RetryHeader::Seconds)]);
     let mut said = Said::default();
-    said.add("rate limit", site.fetch(), 75, &site);
+    for (name, header) in [
+        ("rate limit", RetryHeader::Seconds),
+        ("rate limit beyond every number", RetryHeader::Huge),
+    ] {
+        let site = Site::start(SimConfig {
+            faults: FaultRates {
+                retry_after: std::time::Duration::from_hours(1),
+                ..FaultRates::default()
+            },
+            ..small()
+        });
+        site.sim.script([Fault::RateLimited(header)]);
+        said.add(name, site.fetch(), 75, &site);
+        let asked = site.sim.stats().count("/audit", "");
+        assert_eq!(asked, 1, "nothing is asked again");
+        // The service's word is kept, and nothing is lost by it.
+        site.fetch().expect(0);
+        site.assert_output_is_the_truth(name, Same::Bytes);
+    }
     said.assert("a_rate_limit_beyond_the_budget");
-    assert_eq!(
-        site.sim.stats().count("/audit", ""),
-        1,
-        "nothing is asked again"
-    );
 }
 
 /// These are given up after four retries. The waits are halved here.

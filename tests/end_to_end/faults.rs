@@ -44,10 +44,6 @@ fn a_fault_that_passes_is_waited_out() {
         ("429 without advice", limited(RetryHeader::Absent)),
         ("429 with garbage", limited(RetryHeader::Garbage)),
         ("429 with a negative wait", limited(RetryHeader::Negative)),
-        (
-            "429 with a wait beyond all bounds",
-            limited(RetryHeader::Huge),
-        ),
         ("503 in seconds", Fault::Unavailable(RetryHeader::Seconds)),
         ("500", Fault::Status(500)),
         ("502", Fault::Status(502)),

@@ -1,6 +1,7 @@
 //! What an answer's headers say of the rate limit.
 //!
-//! A header can only ever lengthen a wait or be ignored: none, however odd, fails a request.
+//! A header can only ever lengthen a wait, if need be beyond every budget, or be ignored: none
+//! fails a request by its form.
 
 use std::time::Duration;
 
