@@ -233,8 +233,9 @@ impl Ordeal {
                 self.may_rotate = rotating.is_none();
                 self.length = (self.length + began.elapsed()) / 2;
             }
-            // The service failed too often in a row, or the disk limit met SQLite's own write.
-            End::Failed(69 | 74) => {}
+            // The service failed, or was busy, too often in a row, or the disk limit met SQLite's
+            // own write.
+            End::Failed(69 | 74 | 75) => {}
             End::Failed(code) => {
                 self.site.keep();
                 return Err(format!("a run ended with {code}: {}", self.site.stderr()).into());
