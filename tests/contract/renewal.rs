@@ -77,6 +77,38 @@ async fn a_renewal_that_fails_after_retries_is_not_begun_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_just_started_uses_the_stored_token_while_it_cannot_be_renewed() {
+    let site = site("audit/single-page", "errors/503").await;
+    site.clock.advance(Duration::from_mins(50));
+    let mut tokens = lasting("a", "r", 3600);
+    tokens.expires_at = site.clock.now().saturating_add(Duration::from_mins(5));
+    let client = site.client_with(site.oauth(store_of(tokens)));
+    client.audit(&AuditQuery::new()).await.unwrap();
+    assert_eq!(renewals(&site).await, 5, "it was due");
+    site.clock.advance(Duration::from_mins(5));
+    client.audit(&AuditQuery::new()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_token_that_ran_out_on_its_way_is_replaced_however_lately_the_last_one_was() {
+    let site = Site::start().await;
+    let store = store_of(lasting("first", "r", 60));
+    let auth = site.oauth(store.clone());
+    let first = auth.headers(&site.origin()).await.unwrap();
+    assert!(auth.rejected(&first).await);
+    let mut locked = store.lock().await.unwrap();
+    locked.write(&lasting("second", "s", 60)).await.unwrap();
+    drop(locked);
+    let second = auth.headers(&site.origin()).await.unwrap();
+    assert!(
+        !auth.rejected(&second).await,
+        "it was refused while it lasted"
+    );
+    site.clock.advance(Duration::from_secs(61));
+    assert!(auth.rejected(&second).await);
+}
+
+#[tokio::test]
 async fn a_token_that_ran_out_during_its_renewal_is_not_used() {
     let site = site("audit/single-page", "errors/503").await;
     let client = site.client_with(site.oauth(store_of(lasting("a", "r", 3600))));

@@ -128,6 +128,10 @@ impl Bearer {
                 return true;
             }
             let now = self.0.now();
+            // It ran out on its way: the next one is had because it is due.
+            if !tokens.is_valid(now) {
+                return true;
+            }
             let just_replaced = |at: Timestamp| at <= now && now < at.saturating_add(REPLACED);
             if !state.replaced_at.is_some_and(just_replaced) {
                 state.refused = true;
@@ -167,6 +171,8 @@ impl Inner {
         if self.is_good(&tokens, refused) {
             return Ok(tokens);
         }
+        // A program that has just started falls back to it like one that has used it all along.
+        self.state().tokens.get_or_insert_with(|| tokens.clone());
         // The first attempt without an answer is the one that the leeway counts from.
         tokens.refresh_begun_at.get_or_insert(self.now());
         locked.write(&tokens).await?;
