@@ -108,6 +108,10 @@ impl<'a> Setup<'a> {
                 break line.to_owned();
             }
         };
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let core = limits.lines().find(|line| line.contains("core file size"));
+        let words: Vec<&str> = core.unwrap().split_whitespace().collect();
+        assert_eq!(words[4..6], ["0", "0"], "secrets could end in a core file");
         Self {
             consent,
             child,

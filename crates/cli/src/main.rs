@@ -14,9 +14,12 @@ mod verify;
 
 use std::process::ExitCode;
 
+use confluence_audit_collector::secret;
+
 use args::{Args, Command};
 
 fn main() -> ExitCode {
+    secret::forbid_core_dumps();
     let args = match Args::read() {
         Ok(args) => args,
         Err(code) => return code,

@@ -53,6 +53,19 @@ pub fn from_value(value: String, origin: &str) -> Result<SecretString> {
     one_line(value, origin)
 }
 
+/// Has the kernel write no core file of this process: it would hold every secret in memory.
+///
+/// For a program's first act. Where it cannot be had, the limits of the system stay.
+pub fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Lowering a limit is always allowed.
+    let _ = setrlimit(Resource::Core, none);
+}
+
 fn locate(name: &Path, credentials_dir: Option<&Path>) -> (PathBuf, bool) {
     let bare = name.components().count() == 1 && name.file_name().is_some();
     if bare && let Some(dir) = credentials_dir {

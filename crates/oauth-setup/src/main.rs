@@ -15,12 +15,13 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use confluence_audit_collector::{Error, ErrorKind, Result};
+use confluence_audit_collector::{Error, ErrorKind, Result, secret};
 
 use crate::args::Args;
 use crate::terminal::say;
 
 fn main() -> ExitCode {
+    secret::forbid_core_dumps();
     let args = match Args::read() {
         Ok(args) => args,
         Err(code) => return code,
