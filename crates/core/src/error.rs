@@ -84,7 +84,8 @@ impl ErrorKind {
             Self::Unauthorized => {
                 "Check the email address, and whether the token is complete, not expired and not \
                  revoked (https://id.atlassian.com/manage-profile/security/api-tokens); then try \
-                 again with a fresh one."
+                 again with a fresh one, made with scopes: one without works on the site's own \
+                 host alone."
             }
             Self::WrongHost => {
                 "A token with scopes works through https://api.atlassian.com only: give the cloud \
