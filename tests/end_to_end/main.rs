@@ -24,3 +24,4 @@ mod raw;
 mod recorded;
 mod server;
 mod site;
+mod status;

@@ -173,6 +173,13 @@ pub(crate) enum Command {
     State(StateCommand),
     /// Tries settings, credentials, permission and outputs; says what is wrong and what to do
     Check(CheckArgs),
+    /// Shows how far each site is read, what waits for outputs, and how long a consent lasts; also
+    /// while a run is going on
+    Status {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Lists the sites that the credentials reach
     Sites,
 }

@@ -10,6 +10,7 @@ mod report;
 mod settings;
 mod sites;
 mod state;
+mod status;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ fn run(args: Args) -> Result<(), report::Failure> {
             Command::Verify(verify) => verify::run(&args.site, verify).await,
             Command::State(state) => state::run(&args.site, state).await,
             Command::Check(check) => check::run(&args.site, check).await,
+            Command::Status { json } => status::run(&args.site, json).await,
             Command::Sites => sites::run(&args.site).await,
         }
     })

@@ -111,7 +111,7 @@ impl Place {
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
 }
 
@@ -295,7 +295,7 @@ fn text_of_repair(repaired: &Repaired) -> Vec<String> {
     text
 }
 
-fn waiting(depth: Depth) -> String {
+pub(crate) fn waiting(depth: Depth) -> String {
     match depth.records {
         0 => "nothing".to_owned(),
         1 => format!("1 record ({})", show_size(depth.bytes)),
@@ -304,7 +304,7 @@ fn waiting(depth: Depth) -> String {
 }
 
 /// How long it is between two instants, in the largest fitting unit.
-fn span(from: Timestamp, to: Timestamp) -> String {
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.since(from).as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

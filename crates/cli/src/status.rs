@@ -1,0 +1,165 @@
+//! `status`: how each site stands, as an operator asks for it: how far its log has been read, when
+//! the last pass ended, what waits for outputs, and how long its consent lasts.
+
+use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
+use confluence_audit_collector::spool::{Overview, SiteOverview, Spool as _, SqliteSpool};
+use confluence_audit_collector::token_file::{Kept, day};
+use confluence_audit_collector::{TokenFile, show_size};
+use confluence_audit_core::{Runtime as _, SystemRuntime, Timestamp, printable};
+use serde_json::{Value, json};
+
+use crate::args::SiteArgs;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::state::{say, span, waiting};
+
+pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
+    let settings = Settings::read(args)?;
+    let overview = match SqliteSpool::open_read_only(settings.state_dir())? {
+        Some(spool) => Some(spool.overview().await?),
+        None => None,
+    };
+    let now = SystemRuntime.now();
+    let sites: Vec<_> = settings
+        .config
+        .sites
+        .iter()
+        .map(|site| Standing::of(site, overview.as_ref()))
+        .collect();
+    if as_json {
+        let sites: Vec<Value> = sites.iter().map(|site| site.json(now)).collect();
+        return say(&json_of(&settings, &sites, overview.as_ref()).to_string());
+    }
+    let mut text: Vec<String> = sites.iter().flat_map(|site| site.text(now)).collect();
+    match &overview {
+        Some(overview) => text.extend(text_of(overview)),
+        None => text.push(format!(
+            "there is no state in {} yet: nothing was ever fetched",
+            printable(&settings.state_dir().display().to_string(), 4096)
+        )),
+    }
+    say(&text.join("\n"))
+}
+
+/// What is known of one configured site.
+struct Standing<'a> {
+    config: &'a SiteConfig,
+    /// `None` when it was never read.
+    state: Option<&'a SiteOverview>,
+    /// `None` when it is not read by consent.
+    consent: Option<Result<Kept, confluence_audit_collector::Error>>,
+}
+
+impl<'a> Standing<'a> {
+    fn of(config: &'a SiteConfig, overview: Option<&'a Overview>) -> Self {
+        let is_it = |site: &&SiteOverview| match &config.address {
+            Address::CloudId(id) => site.id.as_str() == id.as_str(),
+            Address::Url(url) => site.addresses.contains(&url.to_string()),
+        };
+        let consent = match &config.auth {
+            AuthConfig::Oauth { token_file } => Some(TokenFile::new(token_file).look()),
+            _ => None,
+        };
+        Self {
+            config,
+            state: overview.and_then(|overview| overview.sites.iter().find(is_it)),
+            consent,
+        }
+    }
+
+    fn watermark(&self) -> Option<Timestamp> {
+        self.state?.state.watermark
+    }
+
+    /// When the site was last read to its end: every pass ends with the shortest step of the
+    /// schedule at least.
+    fn last_pass(&self) -> Option<Timestamp> {
+        self.state?.state.rereads.iter().map(|(_, at)| *at).max()
+    }
+
+    fn text(&self, now: Timestamp) -> Vec<String> {
+        let id = self.state.map(|site| format!(" ({})", site.id));
+        let site = format!("site {}{}", self.config.name, id.unwrap_or_default());
+        let mut text = vec![printable(&site, 400)];
+        text.push(match self.watermark() {
+            Some(at) => format!("  read up to {at}, {} ago", span(at, now)),
+            None => "  never read".to_owned(),
+        });
+        if let Some(at) = self.last_pass() {
+            text.push(format!("  last pass {} ago ({at})", span(at, now)));
+        }
+        match &self.consent {
+            None => {}
+            Some(Ok(kept)) => {
+                text.push(format!(
+                    "  consent of {} lasts until {}, unused until {}",
+                    day(kept.consent.given_at),
+                    day(kept.ends()),
+                    day(kept.ends_unused().min(kept.ends()))
+                ));
+                text.extend(kept.warning(now).map(|warning| format!("  {warning}")));
+            }
+            Some(Err(error)) => text.push(format!("  {error}")),
+        }
+        text
+    }
+
+    fn json(&self, now: Timestamp) -> Value {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let seconds = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
+        let consent = self.consent.as_ref().map(|consent| match consent {
+            Ok(kept) => json!({
+                "given_at": kept.consent.given_at.to_string(),
+                "ends": kept.ends().to_string(),
+                "ends_unused": kept.ends_unused().min(kept.ends()).to_string(),
+                "warning": kept.warning(now),
+            }),
+            Err(error) => json!({"error": error.to_string()}),
+        });
+        json!({
+            "name": self.config.name,
+            "id": self.state.map(|site| site.id.as_str()),
+            "watermark": time(self.watermark()),
+            "lag_seconds": seconds(self.watermark()),
+            "last_pass": time(self.last_pass()),
+            "seconds_since_last_pass": seconds(self.last_pass()),
+            "consent": consent,
+        })
+    }
+}
+
+fn text_of(overview: &Overview) -> Vec<String> {
+    let mut text = vec![format!(
+        "spool: {} waiting, {} on disk",
+        waiting(overview.depth),
+        show_size(overview.size)
+    )];
+    text.extend(overview.outputs.iter().map(|output| {
+        let name = printable(output.name.as_str(), 4096);
+        format!("output {name}: {} waiting", waiting(output.waiting))
+    }));
+    text
+}
+
+fn json_of(settings: &Settings, sites: &[Value], overview: Option<&Overview>) -> Value {
+    let spool = overview.map(|overview| {
+        json!({
+            "records": overview.depth.records,
+            "bytes": overview.depth.bytes,
+            "size": overview.size,
+        })
+    });
+    let outputs = overview.map_or(&[][..], |overview| &overview.outputs);
+    let outputs = outputs.iter().map(|output| {
+        json!({
+            "name": output.name.as_str(),
+            "waiting": {"records": output.waiting.records, "bytes": output.waiting.bytes},
+        })
+    });
+    json!({
+        "state_dir": settings.state_dir().display().to_string(),
+        "sites": sites,
+        "spool": spool,
+        "outputs": outputs.collect::<Vec<_>>(),
+    })
+}
