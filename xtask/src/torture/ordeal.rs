@@ -42,7 +42,8 @@ pub(crate) struct Outcome {
     /// Of these: by a signal at an instant when the run was reading or writing, and no longer
     /// starting.
     at_work: u64,
-    /// Of these: by the kernel, at a byte of the output.
+    /// Of these: by the kernel, at a byte of the output or, as no file may grow further, of the
+    /// spool.
     at_a_byte: u64,
     pub(crate) runs: u64,
     rotations: u64,
