@@ -1,6 +1,30 @@
-//! One Confluence audit record in the words of a SIEM: a pure function from a record to the bytes
+//! One Confluence audit record in the words of a SIEM: pure functions from a record to the bytes
 //! of one line, for those who read the log by other means too.
 //!
-//! There is one format so far, [`raw`].
+//! | format | for | follows |
+//! |---|---|---|
+//! | [`raw`] | readers of what a script with `jq` wrote | Confluence Cloud's own form |
+//! | [`flat`] | readers that know no nesting | |
+//!
+//! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
+//! whether the record fitted the format. The same record with the same [`Context`] is the same
+//! line, always.
+//!
+//! ```
+//! use confluence_audit_core::RawRecord;
+//! use confluence_audit_formats::{Context, Format, line};
+//!
+//! let record = RawRecord::parse(r#"["a list"]"#)?;
+//! let context = Context::new("acme", "1324a887-45db-1bf4-1e99-ef0ff456d421", &record);
+//! let line = line(Format::Flat, &record, &context);
+//! assert!(!line.fits, "only an object has keys");
+//! # Ok::<(), confluence_audit_core::Error>(())
+//! ```
 
+mod context;
+pub mod flat;
+mod format;
 pub mod raw;
+
+pub use context::{Context, EventId};
+pub use format::{Format, Line, UnknownFormat, line};

@@ -1,0 +1,103 @@
+//! The formats by their names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use confluence_audit_core::RawRecord;
+
+use crate::{Context, flat, raw};
+
+/// A form in which a record can be written.
+///
+/// ```
+/// use confluence_audit_formats::Format;
+///
+/// assert_eq!("flat".parse(), Ok(Format::Flat));
+/// assert!("xml".parse::<Format>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// The record as the site wrote it: see [`raw`].
+    #[default]
+    Raw,
+    /// The same with dotted keys: see [`flat`].
+    Flat,
+}
+
+impl Format {
+    /// Every format there is.
+    pub const ALL: &[Self] = &[Self::Raw, Self::Flat];
+
+    /// Its name, as users write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Flat => "flat",
+        }
+    }
+}
+
+/// Its name.
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// There is no format of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFormat;
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no format of this name; the formats are ")?;
+        for (index, format) in Format::ALL.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{format}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL.iter().find(|format| format.as_str() == name);
+        found.copied().ok_or(UnknownFormat)
+    }
+}
+
+/// A record as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The line, without a line break at its end, in UTF-8.
+    pub bytes: Bytes,
+    /// Whether the record fitted the format. One that did not stands whole in the line, as the
+    /// site wrote it, and the line says so.
+    pub fits: bool,
+}
+
+impl Line {
+    pub(crate) fn fitting(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { bytes, fits: true }
+    }
+
+    pub(crate) fn unfit(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { bytes, fits: false }
+    }
+}
+
+/// The record as a line of this format.
+pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
+    match format {
+        Format::Raw => Line::fitting(raw::line(record)),
+        Format::Flat => flat::line(record, context),
+    }
+}
