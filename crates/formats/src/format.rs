@@ -6,14 +6,14 @@ use std::str::FromStr;
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 
-use crate::{Context, flat, raw};
+use crate::{Context, ecs, flat, raw};
 
 /// A form in which a record can be written.
 ///
 /// ```
 /// use confluence_audit_formats::Format;
 ///
-/// assert_eq!("flat".parse(), Ok(Format::Flat));
+/// assert_eq!("ecs".parse(), Ok(Format::Ecs));
 /// assert!("xml".parse::<Format>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,17 +24,20 @@ pub enum Format {
     Raw,
     /// The same with dotted keys: see [`flat`].
     Flat,
+    /// The Elastic Common Schema: see [`ecs`].
+    Ecs,
 }
 
 impl Format {
     /// Every format there is.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Flat];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs];
 
     /// Its name, as users write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Flat => "flat",
+            Self::Ecs => "ecs",
         }
     }
 }
@@ -99,5 +102,6 @@ pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
     match format {
         Format::Raw => Line::fitting(raw::line(record)),
         Format::Flat => flat::line(record, context),
+        Format::Ecs => ecs::line(record, context),
     }
 }

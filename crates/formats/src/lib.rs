@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`raw`] | readers of what a script with `jq` wrote | Confluence Cloud's own form |
 //! | [`flat`] | readers that know no nesting | |
+//! | [`ecs`] | Elasticsearch, `OpenSearch` | ECS 8.11, as Elastic's own integration |
 //!
 //! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
 //! whether the record fitted the format. The same record with the same [`Context`] is the same
@@ -14,16 +15,20 @@
 //! use confluence_audit_core::RawRecord;
 //! use confluence_audit_formats::{Context, Format, line};
 //!
-//! let record = RawRecord::parse(r#"["a list"]"#)?;
+//! let record = RawRecord::parse(r#"{"creationDate":1643097111962,"summary":404}"#)?;
 //! let context = Context::new("acme", "1324a887-45db-1bf4-1e99-ef0ff456d421", &record);
-//! let line = line(Format::Flat, &record, &context);
-//! assert!(!line.fits, "only an object has keys");
+//! let line = line(Format::Ecs, &record, &context);
+//! assert!(!line.fits, "a summary is a text");
 //! # Ok::<(), confluence_audit_core::Error>(())
 //! ```
 
 mod context;
+pub mod ecs;
+mod event;
 pub mod flat;
 mod format;
+mod json;
+mod meaning;
 pub mod raw;
 
 pub use context::{Context, EventId};

@@ -45,6 +45,7 @@ macro_rules! snapshots {
 snapshots! {
     raw Raw
     flat Flat
+    ecs Ecs
 }
 
 #[test]
@@ -66,5 +67,5 @@ fn what_does_not_fit_is_marked_and_carries_the_whole_record() {
             assert!(text.contains(&whole), "{name} as {format}: {text}");
         }
     }
-    assert!(unfit > 5, "{unfit}");
+    assert!(unfit > 15, "{unfit}");
 }
