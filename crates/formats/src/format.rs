@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 
-use crate::{Context, ecs, flat, raw};
+use crate::{Context, ecs, flat, ocsf, raw};
 
 /// A form in which a record can be written.
 ///
@@ -26,11 +26,13 @@ pub enum Format {
     Flat,
     /// The Elastic Common Schema: see [`ecs`].
     Ecs,
+    /// The Open Cybersecurity Schema Framework: see [`ocsf`].
+    Ocsf,
 }
 
 impl Format {
     /// Every format there is.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs, Self::Ocsf];
 
     /// Its name, as users write it.
     pub const fn as_str(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Format {
             Self::Raw => "raw",
             Self::Flat => "flat",
             Self::Ecs => "ecs",
+            Self::Ocsf => "ocsf",
         }
     }
 }
@@ -103,5 +106,6 @@ pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
         Format::Raw => Line::fitting(raw::line(record)),
         Format::Flat => flat::line(record, context),
         Format::Ecs => ecs::line(record, context),
+        Format::Ocsf => ocsf::line(record, context),
     }
 }

@@ -6,6 +6,7 @@
 //! | [`raw`] | readers of what a script with `jq` wrote | Confluence Cloud's own form |
 //! | [`flat`] | readers that know no nesting | |
 //! | [`ecs`] | Elasticsearch, `OpenSearch` | ECS 8.11, as Elastic's own integration |
+//! | [`ocsf`] | Amazon Security Lake and others | OCSF 1.8.0 |
 //!
 //! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
 //! whether the record fitted the format. The same record with the same [`Context`] is the same
@@ -29,6 +30,7 @@ pub mod flat;
 mod format;
 mod json;
 mod meaning;
+pub mod ocsf;
 pub mod raw;
 
 pub use context::{Context, EventId};

@@ -46,6 +46,7 @@ snapshots! {
     raw Raw
     flat Flat
     ecs Ecs
+    ocsf Ocsf
 }
 
 #[test]
@@ -67,5 +68,5 @@ fn what_does_not_fit_is_marked_and_carries_the_whole_record() {
             assert!(text.contains(&whole), "{name} as {format}: {text}");
         }
     }
-    assert!(unfit > 15, "{unfit}");
+    assert!(unfit > 25, "{unfit}");
 }
