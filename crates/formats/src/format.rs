@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 
-use crate::{Context, ecs, flat, ocsf, raw};
+use crate::{Context, cef, ecs, flat, ocsf, raw};
 
 /// A form in which a record can be written.
 ///
@@ -28,11 +28,13 @@ pub enum Format {
     Ecs,
     /// The Open Cybersecurity Schema Framework: see [`ocsf`].
     Ocsf,
+    /// `ArcSight`'s Common Event Format: see [`cef`].
+    Cef,
 }
 
 impl Format {
     /// Every format there is.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs, Self::Ocsf];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs, Self::Ocsf, Self::Cef];
 
     /// Its name, as users write it.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Format {
             Self::Flat => "flat",
             Self::Ecs => "ecs",
             Self::Ocsf => "ocsf",
+            Self::Cef => "cef",
         }
     }
 }
@@ -107,5 +110,6 @@ pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
         Format::Flat => flat::line(record, context),
         Format::Ecs => ecs::line(record, context),
         Format::Ocsf => ocsf::line(record, context),
+        Format::Cef => cef::line(record, context),
     }
 }

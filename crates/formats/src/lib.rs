@@ -7,6 +7,7 @@
 //! | [`flat`] | readers that know no nesting | |
 //! | [`ecs`] | Elasticsearch, `OpenSearch` | ECS 8.11, as Elastic's own integration |
 //! | [`ocsf`] | Amazon Security Lake and others | OCSF 1.8.0 |
+//! | [`cef`] | `ArcSight`, Microsoft Sentinel, `QRadar` | CEF 0 |
 //!
 //! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
 //! whether the record fitted the format. The same record with the same [`Context`] is the same
@@ -23,6 +24,7 @@
 //! # Ok::<(), confluence_audit_core::Error>(())
 //! ```
 
+pub mod cef;
 mod context;
 pub mod ecs;
 mod event;
@@ -32,6 +34,7 @@ mod json;
 mod meaning;
 pub mod ocsf;
 pub mod raw;
+mod text;
 
 pub use context::{Context, EventId};
 pub use format::{Format, Line, UnknownFormat, line};

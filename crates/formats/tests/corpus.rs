@@ -47,6 +47,7 @@ snapshots! {
     flat Flat
     ecs Ecs
     ocsf Ocsf
+    cef Cef
 }
 
 #[test]
@@ -64,9 +65,12 @@ fn what_does_not_fit_is_marked_and_carries_the_whole_record() {
             }
             unfit += 1;
             let text = String::from_utf8(line.bytes.to_vec()).unwrap();
-            let whole = serde_json::Value::from(record.as_str()).to_string();
+            let whole = match format {
+                Format::Cef => record.as_str().replace('\\', "\\\\").replace('=', "\\="),
+                _ => serde_json::Value::from(record.as_str()).to_string(),
+            };
             assert!(text.contains(&whole), "{name} as {format}: {text}");
         }
     }
-    assert!(unfit > 25, "{unfit}");
+    assert!(unfit > 30, "{unfit}");
 }
