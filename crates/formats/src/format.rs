@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 
-use crate::{Context, cef, ecs, flat, ocsf, raw};
+use crate::{Context, cef, csv, ecs, flat, ocsf, raw};
 
 /// A form in which a record can be written.
 ///
@@ -30,11 +30,20 @@ pub enum Format {
     Ocsf,
     /// `ArcSight`'s Common Event Format: see [`cef`].
     Cef,
+    /// Comma-separated values: see [`csv`].
+    Csv,
 }
 
 impl Format {
     /// Every format there is.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Flat, Self::Ecs, Self::Ocsf, Self::Cef];
+    pub const ALL: &[Self] = &[
+        Self::Raw,
+        Self::Flat,
+        Self::Ecs,
+        Self::Ocsf,
+        Self::Cef,
+        Self::Csv,
+    ];
 
     /// Its name, as users write it.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +53,15 @@ impl Format {
             Self::Ecs => "ecs",
             Self::Ocsf => "ocsf",
             Self::Cef => "cef",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// What a file in this form begins with, without a line break at its end.
+    pub const fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Csv => Some(csv::HEADER),
+            _ => None,
         }
     }
 }
@@ -111,5 +129,6 @@ pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
         Format::Ecs => ecs::line(record, context),
         Format::Ocsf => ocsf::line(record, context),
         Format::Cef => cef::line(record, context),
+        Format::Csv => csv::line(record, context),
     }
 }

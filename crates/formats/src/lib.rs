@@ -8,6 +8,7 @@
 //! | [`ecs`] | Elasticsearch, `OpenSearch` | ECS 8.11, as Elastic's own integration |
 //! | [`ocsf`] | Amazon Security Lake and others | OCSF 1.8.0 |
 //! | [`cef`] | `ArcSight`, Microsoft Sentinel, `QRadar` | CEF 0 |
+//! | [`csv`] | spreadsheets, `DuckDB` | RFC 4180 |
 //!
 //! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
 //! whether the record fitted the format. The same record with the same [`Context`] is the same
@@ -26,6 +27,7 @@
 
 pub mod cef;
 mod context;
+pub mod csv;
 pub mod ecs;
 mod event;
 pub mod flat;

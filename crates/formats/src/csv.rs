@@ -1,0 +1,95 @@
+//! `csv`: comma-separated values after RFC 4180, each record on one line, for spreadsheets.
+//!
+//! | the record has | column |
+//! |---|---|
+//! | `creationDate` | `Date`, in RFC 3339 |
+//! | `author.displayName` | `Author` |
+//! | `remoteAddress` | `Remote address` |
+//! | `category` | `Category` |
+//! | `summary` | `Summary` |
+//! | `affectedObject` | `Affected object`, `Affected object type` |
+//! | `changedValues` | `Changed values`: `name: old -> new`, with `; ` between them |
+//! | `associatedObjects` | `Associated objects`: `type name`, with `; ` between them |
+//! | `description` | `Description` |
+//! | `author.accountId` | `Account id` |
+//! | | `Site`, `Site id` |
+//! | | `Event id`: names the event among those of all sites |
+//! | what does not fit | `Unfit record`: the record; `Reason`: why; else both are empty |
+//!
+//! The first eight columns are those of Confluence's own export. Every cell stands in quotes.
+//! Control characters, line breaks among them, are written as `\n` or `\u{1b}`, and a cell that a
+//! spreadsheet would take for a formula, because it begins with `=`, `+`, `-`, `@`, a tab or a
+//! line break, has a `'` before it, as OWASP advises.
+//!
+//! ```
+//! use confluence_audit_core::RawRecord;
+//! use confluence_audit_formats::{Context, csv};
+//!
+//! let record = RawRecord::parse(
+//!     r#"{"author":{"displayName":"=1+1"},"creationDate":1643097111962,"summary":"a \"b\""}"#,
+//! )?;
+//! let line = csv::line(&record, &Context::new("acme", "0a1b", &record));
+//! let text = String::from_utf8_lossy(&line.bytes);
+//! assert!(csv::HEADER.starts_with("Date,Author,Remote address,Category,Summary,"));
+//! assert!(text.starts_with(r#""2022-01-25T07:51:51.962Z","'=1+1","","","a ""b""","#));
+//! # Ok::<(), confluence_audit_core::Error>(())
+//! ```
+
+use confluence_audit_core::{RawRecord, printable, printable_json};
+
+use crate::event::Event;
+use crate::text::{changes, objects};
+use crate::{Context, Line};
+
+/// The columns' names: what a file begins with.
+pub const HEADER: &str = "Date,Author,Remote address,Category,Summary,Affected object,\
+    Affected object type,Changed values,Associated objects,Description,Account id,Site,Site id,\
+    Event id,Unfit record,Reason";
+
+/// The record's line.
+pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
+    let event_id = context.event_id().to_string();
+    let place = [context.site, context.site_id, &event_id];
+    match Event::read(record) {
+        Ok(event) => {
+            let event = &event.record;
+            let own = [
+                &event.creation_date.to_string(),
+                &event.author.display_name,
+                &event.remote_address,
+                &event.category,
+                &event.summary,
+                &event.affected_object.name,
+                &event.affected_object.object_type,
+                &changes(&event.changed_values),
+                &objects(&event.associated_objects),
+                &event.description,
+                event.author.account_id.as_deref().unwrap_or_default(),
+            ];
+            Line::fitting(row(own, place, ["", ""]))
+        }
+        Err(why) => {
+            let time = context.time.to_string();
+            let own = [&time, "", "", "", "", "", "", "", "", "", ""];
+            // JSON's own escapes, so that the record stays JSON.
+            let record = printable_json(record.as_str());
+            Line::unfit(row(own, place, [&record, &why]))
+        }
+    }
+}
+
+fn row(own: [&str; 11], place: [&str; 3], unfit: [&str; 2]) -> String {
+    let mut out = String::new();
+    for cell in own.iter().chain(&place).chain(&unfit) {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push('"');
+        if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+            out.push('\'');
+        }
+        out.push_str(&printable(cell, usize::MAX).replace('"', "\"\""));
+        out.push('"');
+    }
+    out
+}
