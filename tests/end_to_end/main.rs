@@ -12,6 +12,7 @@ mod dry_run;
 mod errors;
 mod faults;
 mod fetch;
+mod formats;
 mod lines;
 mod oauth_killed;
 mod oauth_setup;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use confluence_audit_collector::config::FormatName;
+use confluence_audit_collector::config::Format;
 use confluence_audit_collector::delivery::{Delivery, Route, Source};
 use confluence_audit_collector::output::{Output, OutputName};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
@@ -160,7 +160,7 @@ impl World {
         let [first, second] = OUTPUTS.map(|name| (OutputName::new(name), self.output(name)));
         let route = |output| Route {
             output,
-            format: FormatName::Raw,
+            format: Format::Raw,
             source: Source::All,
         };
         let routes = vec![

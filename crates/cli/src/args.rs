@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use confluence_audit_collector::config::{FormatName, MOST_JOBS};
+use confluence_audit_collector::config::{Format, MOST_JOBS};
 use confluence_audit_collector::{ParseWhenError, When};
 use confluence_audit_core::printable;
 
@@ -196,7 +196,7 @@ pub(crate) struct FetchArgs {
     /// How a record is written
     #[arg(long, value_name = "X", value_parser = format_name(), default_value = "raw")]
     #[arg(requires = "output")]
-    pub(crate) format: FormatName,
+    pub(crate) format: Format,
     /// How many parts of the log are read at the same time [default: 1, or as configured]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -241,7 +241,7 @@ pub(crate) struct ExportArgs {
     pub(crate) output: PathBuf,
     /// How a record is written
     #[arg(long, value_name = "X", value_parser = format_name(), default_value = "raw")]
-    pub(crate) format: FormatName,
+    pub(crate) format: Format,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -289,10 +289,10 @@ pub(crate) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("it is not a number from 1 to {MOST_JOBS}"))
 }
 
-fn format_name() -> impl clap::builder::TypedValueParser<Value = FormatName> {
+fn format_name() -> impl clap::builder::TypedValueParser<Value = Format> {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-    PossibleValuesParser::new(FormatName::ALL.iter().map(|format| format.as_str()))
-        .try_map(|name| name.parse::<FormatName>())
+    PossibleValuesParser::new(Format::ALL.iter().map(|format| format.as_str()))
+        .try_map(|name| name.parse::<Format>())
 }
 
 #[cfg(test)]

@@ -1,23 +1,24 @@
 //! `export`: a part of the log to a file or to standard output, without any state.
 
+mod lines;
+
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::config::FormatName;
 use confluence_audit_collector::{Error, ErrorKind, Export, connect, export};
-use confluence_audit_core::{RawRecord, Runtime, SystemRuntime, printable_json};
-use confluence_audit_formats::raw;
+use confluence_audit_core::{Runtime, SystemRuntime, printable_json};
 use tempfile::NamedTempFile;
 
+use self::lines::Lines;
 use crate::args::{ExportArgs, SiteArgs};
 use crate::report::Failure;
 use crate::settings::Settings;
 
 pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Failure> {
     let settings = Settings::read(site_args)?;
-    let site = settings.only_site()?;
+    let config = settings.only_site()?;
     let runtime = SystemRuntime;
     let now = runtime.now();
     let what = Export {
@@ -28,15 +29,22 @@ pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Fa
         newest_first: args.newest_first,
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
     };
-    let mut sink = Sink::open(&args.output, args.format)?;
-    let site = connect(&settings.http, site, settings.credentials_dir.as_deref()).await?;
+    let mut sink = Sink::open(&args.output)?;
+    let site = connect(&settings.http, config, settings.credentials_dir.as_deref()).await?;
+    let mut lines = Lines::new(args.format, config, &site.id);
+    if let Some(header) = args.format.header()
+        && let Err(error) = sink.write(header.as_bytes())
+    {
+        return Err(sink.failed(error));
+    }
     let mut broken = None;
-    let done = export(&site, &what, &runtime, |record| {
-        sink.write(record).map_err(|error| {
-            let failed = Error::new(ErrorKind::Io, "writing the export failed", "");
-            broken = Some(error);
-            failed
-        })
+    let done = export(&site, &what, &runtime, |time, record| {
+        sink.write(&lines.line(time, record).bytes)
+            .map_err(|error| {
+                let failed = Error::new(ErrorKind::Io, "writing the export failed", "");
+                broken = Some(error);
+                failed
+            })
     })
     .await;
     if let Some(error) = broken {
@@ -44,6 +52,7 @@ pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Fa
     }
     let count = done?;
     let place = sink.finish()?;
+    lines.warn_of_unfit();
     if let Some(path) = place {
         println_to_stdout(&format!("Exported {count} records to {}", path.display()))?;
     }
@@ -59,24 +68,21 @@ enum Sink {
     Stdout {
         out: BufWriter<io::Stdout>,
         terminal: bool,
-        format: FormatName,
     },
     /// A file beside its place, which it takes when it is complete.
     File {
         out: BufWriter<NamedTempFile>,
         path: PathBuf,
-        format: FormatName,
     },
 }
 
 impl Sink {
-    fn open(path: &Path, format: FormatName) -> Result<Self, Failure> {
+    fn open(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             let out = BufWriter::new(io::stdout());
             return Ok(Self::Stdout {
                 out,
                 terminal: io::stdout().is_terminal(),
-                format,
             });
         }
         let dir = directory(path);
@@ -94,23 +100,17 @@ impl Sink {
         Ok(Self::File {
             out,
             path: path.to_owned(),
-            format,
         })
     }
 
-    fn write(&mut self, record: &RawRecord) -> io::Result<()> {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Self::File { out, format, .. } => {
-                out.write_all(&line(record, *format))?;
+            Self::File { out, .. } => {
+                out.write_all(line)?;
                 out.write_all(b"\n")
             }
-            Self::Stdout {
-                out,
-                terminal,
-                format,
-            } => {
-                let line = line(record, *format);
-                let text = String::from_utf8_lossy(&line);
+            Self::Stdout { out, terminal } => {
+                let text = String::from_utf8_lossy(line);
                 // What a record says must not steer the terminal of whoever looks at it.
                 let text = if *terminal {
                     printable_json(&text)
@@ -163,11 +163,4 @@ fn directory(path: &Path) -> &Path {
     path.parent()
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
-}
-
-fn line(record: &RawRecord, format: FormatName) -> impl std::ops::Deref<Target = [u8]> {
-    match format {
-        FormatName::Raw => raw::line(record),
-        _ => record.line().clone(),
-    }
 }

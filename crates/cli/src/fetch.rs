@@ -7,7 +7,7 @@ mod targets;
 use std::time::Instant;
 
 use confluence_audit_collector::config::{OutputConfig, SiteConfig, Start};
-use confluence_audit_collector::delivery::Delivery;
+use confluence_audit_collector::delivery::{Delivery, Labels};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
     Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, collect, connect_known,
@@ -92,6 +92,13 @@ async fn pass(
     let targets = Target::of(outputs, &ids)?;
     let routes = targets.iter().map(Target::route).collect();
     let mut delivery = Delivery::prepare(routes, &spool).await?;
+    let mut labels = Labels::default();
+    for (site, id) in &ids {
+        if let Some(id) = id {
+            labels.add(id.clone(), site);
+        }
+    }
+    delivery.set_labels(labels);
     // Where nothing can be written to, nothing is asked for.
     if !delivery.has_stopped() {
         // What an earlier run left goes out, whether or not there is a site to read.

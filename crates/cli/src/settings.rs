@@ -100,7 +100,7 @@ pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
     })?;
     Ok(OutputConfig {
         path: text.to_owned(),
-        format: confluence_audit_collector::config::FormatName::Raw,
+        format: confluence_audit_collector::config::Format::default(),
     })
 }
 

@@ -4,7 +4,6 @@
 //! environment are laid over them by the binaries, which is why every field is public. A mistake is
 //! reported with its line, because the person who made it has the file open.
 
-mod format;
 mod read;
 mod section;
 #[cfg(test)]
@@ -22,7 +21,7 @@ use self::read::{read_collect, read_outputs, read_sites, read_state};
 use self::section::{Section, Source};
 use crate::{Error, ErrorKind, Reread, Result, When};
 
-pub use self::format::FormatName;
+pub use confluence_audit_formats::Format;
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +117,16 @@ pub enum Address {
     CloudId(CloudId),
 }
 
+impl Address {
+    /// The site's own address, where that is given.
+    pub fn url(&self) -> Option<&Origin> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::CloudId(_) => None,
+        }
+    }
+}
+
 /// How requests are signed.
 #[derive(Clone, Debug)]
 pub enum AuthConfig {
@@ -159,7 +168,7 @@ pub struct OutputConfig {
     /// Where it is; `{site}` stands for the site's name.
     pub path: String,
     /// How a record is written.
-    pub format: FormatName,
+    pub format: Format,
 }
 
 impl OutputConfig {
@@ -243,7 +252,7 @@ impl Config {
     /// What is allowed and yet hardly meant.
     pub fn warnings(&self) -> Vec<String> {
         let mixed = |output: &&OutputConfig| {
-            self.sites.len() > 1 && output.format == FormatName::Raw && !output.is_per_site()
+            self.sites.len() > 1 && output.format == Format::Raw && !output.is_per_site()
         };
         let warning = |output: &OutputConfig| {
             format!(

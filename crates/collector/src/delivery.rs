@@ -4,14 +4,17 @@
 //! An output that fails holds up no other, nor the reading of the log. It is left in peace until
 //! its failure has been [taken note of](Delivery::take_failures); what it lacks waits in the spool.
 
+mod labels;
+
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
-use confluence_audit_formats::raw;
+use confluence_audit_formats::{Format, Line};
 
-use crate::config::FormatName;
 use crate::output::{Delivered, Output, OutputName};
 use crate::spool::{Spool, Spooled};
 use crate::{Error, Result, SiteId};
+
+pub use self::labels::Labels;
 
 /// How much an output is given at a time.
 const BATCH_RECORDS: usize = 5_000;
@@ -22,7 +25,7 @@ pub struct Route {
     /// The place.
     pub output: Box<dyn Output>,
     /// In which form.
-    pub format: FormatName,
+    pub format: Format,
     /// From where.
     pub source: Source,
 }
@@ -53,6 +56,7 @@ impl Source {
 /// All outputs, and how far each has come.
 pub struct Delivery {
     routes: Vec<Draining>,
+    labels: Labels,
 }
 
 struct Draining {
@@ -88,7 +92,10 @@ impl Delivery {
                 failure,
             });
         }
-        let delivery = Self { routes: draining };
+        let delivery = Self {
+            routes: draining,
+            labels: Labels::default(),
+        };
         // Where nothing goes on, the failures themselves are the next that is said.
         if !delivery.has_stopped() {
             for route in &delivery.routes {
@@ -98,6 +105,11 @@ impl Delivery {
         Ok(delivery)
     }
 
+    /// Has lines call the sites so.
+    pub fn set_labels(&mut self, labels: Labels) {
+        self.labels = labels;
+    }
+
     /// Delivers all that waits, but for what outputs lack that fail or have failed.
     ///
     /// # Errors
@@ -105,7 +117,7 @@ impl Delivery {
     pub async fn drain(&mut self, spool: &dyn Spool) -> Result<()> {
         for route in &mut self.routes {
             if route.failure.is_none() {
-                route.drain(spool).await?;
+                route.drain(spool, &self.labels).await?;
             }
         }
         let names: Vec<OutputName> = self
@@ -152,7 +164,7 @@ impl Delivery {
 
 impl Draining {
     /// Notes the output's failure; fails only with the spool.
-    async fn drain(&mut self, spool: &dyn Spool) -> Result<()> {
+    async fn drain(&mut self, spool: &dyn Spool, labels: &Labels) -> Result<()> {
         let name = self.route.output.name().clone();
         self.is_behind = true;
         loop {
@@ -165,7 +177,11 @@ impl Draining {
                 return Ok(());
             };
             batch.retain(|record| source.holds(&record.site) == Some(true));
-            let done = match self.deliver(&batch).await {
+            let lines = batch
+                .iter()
+                .map(|record| line(record, self.route.format, labels));
+            let lines: Vec<Line> = lines.collect::<Result<_>>()?;
+            let done = match self.deliver(&lines).await {
                 Ok(done) => done,
                 Err(error) => {
                     self.failure = Some(error);
@@ -182,6 +198,16 @@ impl Draining {
             self.seq = seq;
             self.checkpoint = Some(done.checkpoint);
             self.delivered += done.lines as u64;
+            let unfit = lines[..done.lines].iter().filter(|line| !line.fits).count();
+            if unfit > 0 {
+                tracing::warn!(
+                    output = %name,
+                    records = unfit,
+                    "records did not fit the format {}; they were delivered as the site wrote them, \
+                     and are marked",
+                    self.route.format
+                );
+            }
         }
     }
 
@@ -194,22 +220,18 @@ impl Draining {
         }
     }
 
-    async fn deliver(&mut self, records: &[Spooled]) -> Result<Delivered> {
-        let lines: Vec<Bytes> = records
-            .iter()
-            .map(|record| line(record, self.route.format))
-            .collect::<Result<_>>()?;
+    async fn deliver(&mut self, lines: &[Line]) -> Result<Delivered> {
+        let lines: Vec<Bytes> = lines.iter().map(|line| line.bytes.clone()).collect();
         let checkpoint = self.checkpoint.as_deref();
         self.route.output.deliver(&lines, checkpoint).await
     }
 }
 
-fn line(record: &Spooled, format: FormatName) -> Result<Bytes> {
+fn line(record: &Spooled, format: Format, labels: &Labels) -> Result<Line> {
     let raw = RawRecord::parse(record.line.clone())
         .map_err(|e| Error::internal("a record in the spool is not JSON").with_source(e))?;
-    Ok(match format {
-        FormatName::Raw => raw::line(&raw),
-    })
+    let context = labels.context(record);
+    Ok(confluence_audit_formats::line(format, &raw, &context))
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ pub struct Export {
     pub jobs: NonZeroUsize,
 }
 
-/// Reads the part of the log that `export` names and hands each record to `take`, in order; says
-/// how many there were. Memory does not grow with the part, unless the service does not order its
+/// Reads the part of the log that `export` names and hands each record to `take`, in order and with
+/// the time that it is filed under; says how many there were. Memory does not grow with the part, unless the service does not order its
 /// log and the newest are asked for first.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub async fn export(
     site: &Site,
     export: &Export,
     runtime: &dyn Runtime,
-    mut take: impl FnMut(&RawRecord) -> Result<()>,
+    mut take: impl FnMut(Timestamp, &RawRecord) -> Result<()>,
 ) -> Result<u64> {
     let log = Log {
         client: site.client.clone(),
@@ -52,7 +52,7 @@ pub async fn export(
             if count == limit {
                 return Ok(false);
             }
-            take(&placed.record)?;
+            take(placed.time, &placed.record)?;
             count += 1;
         }
         Ok(count < limit)

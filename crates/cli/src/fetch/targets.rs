@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::config::{FormatName, OutputConfig, SiteConfig};
+use confluence_audit_collector::config::{Format, OutputConfig, SiteConfig};
 use confluence_audit_collector::delivery::{Route, Source};
 use confluence_audit_collector::output::{FileOutput, OutputName};
 use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
@@ -13,7 +13,7 @@ pub(crate) struct Target {
     pub(crate) name: OutputName,
     pub(crate) path: PathBuf,
     pub(crate) source: Source,
-    format: FormatName,
+    format: Format,
 }
 
 impl Target {

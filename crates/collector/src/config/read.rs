@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::section::{Section, Text};
 use super::{
-    Address, AuthConfig, Collect, FormatName, MOST_JOBS, OutputConfig, SITE, Secret, SiteConfig,
-    Start, State,
+    Address, AuthConfig, Collect, Format, MOST_JOBS, OutputConfig, SITE, Secret, SiteConfig, Start,
+    State,
 };
-use crate::{Error, Reread, Result, When, parse_duration, parse_size};
+use crate::{Reread, Result, When, parse_duration, parse_size};
 
 pub(super) fn read_state(mut section: Section<'_>) -> Result<State> {
     let mut state = State::default();
@@ -230,11 +230,14 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
             ));
         }
         let format = match section.text("format")? {
-            Some(name) => name
-                .value
-                .parse()
-                .map_err(|error: Error| name.mistake(&error.to_string(), error.remedy()))?,
-            None => FormatName::default(),
+            Some(name) => name.value.parse().map_err(|_| {
+                let all: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+                name.mistake(
+                    &format!("there is no format `{}`", name.value.escape_debug()),
+                    &format!("The formats are: {}.", all.join(", ")),
+                )
+            })?,
+            None => Format::default(),
         };
         outputs.push(OutputConfig {
             path: path.value.to_owned(),

@@ -7,6 +7,7 @@ use confluence_audit_core::Timestamp;
 
 use super::*;
 use crate::ErrorKind;
+use crate::config::Config;
 use crate::room::Room;
 use crate::spool::{Commit, NewRecord, SqliteSpool};
 
@@ -73,6 +74,7 @@ struct World {
     spool: SqliteSpool,
     places: [Place; 2],
     sources: [Source; 2],
+    formats: [Format; 2],
     committed: Vec<Bytes>,
 }
 
@@ -84,16 +86,17 @@ impl World {
             _dir: dir,
             places: Default::default(),
             sources: [Source::All, Source::All],
+            formats: [Format::Raw; 2],
             committed: Vec::new(),
         }
     }
 
     async fn delivery(&self) -> Delivery {
         let routes = std::iter::zip(["a", "b"], &self.places)
-            .zip(&self.sources)
-            .map(|((name, place), source)| Route {
+            .zip(std::iter::zip(&self.sources, self.formats))
+            .map(|((name, place), (source, format))| Route {
                 output: Box::new(Fake(OutputName::new(name), place.clone())),
-                format: FormatName::Raw,
+                format,
                 source: source.clone(),
             });
         Delivery::prepare(routes.collect(), &self.spool)
@@ -227,4 +230,43 @@ async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_i
     assert_eq!(world.places[0].lines(), world.committed[1..2]);
     assert_eq!(world.waiting().await, 0);
     assert_eq!(delivery.behind().count(), 0);
+}
+
+#[tokio::test]
+async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_configured() {
+    let mut world = World::new();
+    world.formats[1] = Format::Ecs;
+    let mut delivery = world.delivery().await;
+    let config = Config::from_toml(
+        r#"
+        [[site]]
+        name = "acme"
+        url = "https://acme.atlassian.net"
+        auth = { kind = "api-token", email = "a@example.com", token_file = "/t" }
+        "#,
+        "config.toml",
+    );
+    let mut labels = Labels::default();
+    labels.add(SiteId::new("one"), &config.unwrap().sites[0]);
+    delivery.set_labels(labels);
+    for site in ["one", "two"] {
+        world.commit(site).await;
+    }
+    delivery.drain(&world.spool).await.unwrap();
+    assert_eq!(world.places[0].lines(), world.committed);
+    let accounts: Vec<String> = world.places[1]
+        .lines()
+        .iter()
+        .map(|line| {
+            let document: serde_json::Value = serde_json::from_slice(line).unwrap();
+            format!("{} {}", document["cloud"], document["service"])
+        })
+        .collect();
+    assert_eq!(
+        accounts,
+        [
+            r#"{"account":{"id":"one","name":"acme"}} {"address":"https://acme.atlassian.net"}"#,
+            r#"{"account":{"id":"two","name":"two"}} null"#,
+        ]
+    );
 }

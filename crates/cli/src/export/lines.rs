@@ -1,0 +1,73 @@
+//! Records of one site as lines, with the names that `fetch` gives their events.
+
+use std::collections::HashMap;
+
+use confluence_audit_collector::SiteId;
+use confluence_audit_collector::config::{Format, SiteConfig};
+use confluence_audit_core::{Fingerprint, RawRecord, Timestamp};
+use confluence_audit_formats::{Context, Line, line, raw};
+
+pub(super) struct Lines<'a> {
+    format: Format,
+    site: &'a str,
+    site_id: &'a str,
+    url: Option<String>,
+    /// How many copies there were of each record of the millisecond that is being written.
+    copies: HashMap<Fingerprint, u32>,
+    time: Option<Timestamp>,
+    unfit: u64,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(format: Format, site: &'a SiteConfig, id: &'a SiteId) -> Self {
+        Self {
+            format,
+            site: &site.name,
+            site_id: id.as_str(),
+            url: site.address.url().map(ToString::to_string),
+            copies: HashMap::new(),
+            time: None,
+            unfit: 0,
+        }
+    }
+
+    /// The line of a record that is filed under `time`.
+    pub(super) fn line(&mut self, time: Timestamp, record: &RawRecord) -> Line {
+        if self.format == Format::Raw {
+            // Its line has no name for the event, so that none has to be computed.
+            return Line {
+                bytes: raw::line(record),
+                fits: true,
+            };
+        }
+        if self.time.replace(time) != Some(time) {
+            self.copies.clear();
+        }
+        let fingerprint = record.fingerprint();
+        let ordinal = self.copies.entry(fingerprint).or_insert(0);
+        *ordinal += 1;
+        let context = Context {
+            site: self.site,
+            site_id: self.site_id,
+            url: self.url.as_deref(),
+            time,
+            fingerprint,
+            ordinal: *ordinal,
+            original: true,
+        };
+        let line = line(self.format, record, &context);
+        self.unfit += u64::from(!line.fits);
+        line
+    }
+
+    pub(super) fn warn_of_unfit(&self) {
+        if self.unfit > 0 {
+            tracing::warn!(
+                records = self.unfit,
+                "records did not fit the format {}; they were written as the site wrote them, and \
+                 are marked",
+                self.format
+            );
+        }
+    }
+}
