@@ -284,3 +284,23 @@ fn known_sequences_end_well() {
         play(number as u64, events).unwrap_or_else(|error| panic!("{events:?}: {error}"));
     }
 }
+
+/// Found at random: five records that arrived one by one let eight readings differ.
+#[test]
+fn a_log_that_is_read_by_offset_comes_to_rest_within_a_pass() {
+    let pass = || Event::Pass {
+        jobs: 1,
+        death: Death::None,
+    };
+    let events = [
+        pass(),
+        Event::Clock { by_minutes: 1440 },
+        Event::Arriving {
+            every: 3,
+            by_minutes: 1,
+        },
+        Event::Habit(Habit::Order(1)),
+        pass(),
+    ];
+    play(240_213_840_903, &events).unwrap();
+}

@@ -214,7 +214,8 @@ impl World {
         self.sim.insert(&NewRecords { count, when, twins });
     }
 
-    /// A few records, so that a log which is read by offset can come to rest.
+    /// A few records, so that a log which is read by offset can come to rest: at worst each spoils
+    /// every other reading, and of eight the last two have to agree.
     pub(crate) fn arriving(&self, every: usize, late_by: Duration) {
         let records = NewRecords {
             count: 1,
@@ -224,7 +225,7 @@ impl World {
         self.sim.set_arrival(Some(Arrival {
             every,
             records,
-            total: 5,
+            total: 3,
             ..Arrival::default()
         }));
     }
