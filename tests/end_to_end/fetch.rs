@@ -52,3 +52,21 @@ fn fifty_thousand_records_come_out_once_and_late_ones_by_the_next_run() {
     assert!(site.output().starts_with(&output), "what was written stays");
     site.assert_output_is_the_truth("the third run", Same::Bytes);
 }
+
+#[test]
+fn how_late_records_arrive_is_measured() {
+    let site = Site::start(SimConfig::default());
+    site.fetch().expect(0);
+    site.sim.insert(&NewRecords {
+        count: 3,
+        when: When::At(site.sim.now() - 14 * MINUTE),
+        ..NewRecords::default()
+    });
+    let done = site.ask(&["fetch", "--summary", "json"]).expect(0);
+    let summary: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(summary["late"], 3);
+    // Behind what had been read, which is a little older than the present.
+    let late_by = summary["late_by_ms"].as_i64().unwrap();
+    assert!((1..=14 * MINUTE).contains(&late_by), "{summary}");
+    assert_eq!(summary["sites"][0]["late_by_ms"], late_by);
+}

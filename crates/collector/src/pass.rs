@@ -34,6 +34,8 @@ pub struct Found {
     pub duplicates: u64,
     /// New records older than the watermark at the beginning: they arrived late.
     pub late: u64,
+    /// How late the latest of them was at least: how far its time lies behind that watermark.
+    pub late_by: Duration,
     /// Everything up to this instant has been read.
     pub watermark: Option<Timestamp>,
 }
@@ -137,14 +139,14 @@ impl<'a> Pass<'a> {
             None => Counts::new(),
         };
         let difference = difference(whole.records, &counts);
-        let late = |time: Timestamp| self.since.is_some_and(|since| time <= since);
         self.found.new += difference.new.len() as u64;
         self.found.duplicates += difference.known;
-        self.found.late += difference
-            .new
-            .iter()
-            .filter(|record| late(record.time))
-            .count() as u64;
+        if let Some(since) = self.since {
+            for late in difference.new.iter().filter(|new| new.time <= since) {
+                self.found.late += 1;
+                self.found.late_by = self.found.late_by.max(since.since(late.time));
+            }
+        }
         self.found.watermark = Some(watermark);
 
         let kept = reread::longest(self.schedule) + MARGIN;

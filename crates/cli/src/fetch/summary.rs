@@ -21,6 +21,8 @@ pub(crate) struct Summary {
     duplicates: u64,
     /// New records older than what had been read: they arrived late.
     late: u64,
+    /// How late the latest of them was at least.
+    late_by_ms: u64,
     rate_limited_ms: u64,
     elapsed_ms: u64,
     dry_run: bool,
@@ -43,6 +45,7 @@ struct SiteSummary {
     records: u64,
     duplicates: u64,
     late: u64,
+    late_by_ms: u64,
     /// Everything up to it has been read.
     watermark: Option<String>,
     error: Option<String>,
@@ -60,11 +63,14 @@ impl Summary {
         self.records += found.new;
         self.duplicates += found.duplicates;
         self.late += found.late;
+        let late_by_ms = millis(found.late_by);
+        self.late_by_ms = self.late_by_ms.max(late_by_ms);
         self.sites.push(SiteSummary {
             name: name.to_owned(),
             records: found.new,
             duplicates: found.duplicates,
             late: found.late,
+            late_by_ms,
             watermark: found.watermark.map(|at| at.to_string()),
             error: error.map(Error::chain),
         });
