@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use confluence_audit_core::Timestamp;
 
@@ -39,6 +40,8 @@ pub(crate) struct Windows<T> {
     /// How many milliseconds the next window has; `None` is all that is left.
     length: Option<i64>,
     now: i64,
+    /// The log goes on until here at least, whatever a clock says.
+    reached: i64,
     /// How many records a window should hold.
     target: u64,
 }
@@ -68,6 +71,7 @@ impl<T> Windows<T> {
             items: rest.into_iter().collect(),
             length: None,
             now: now.as_millis(),
+            reached: i64::MIN,
             target,
         }
     }
@@ -143,7 +147,14 @@ impl<T> Windows<T> {
 
     /// `window` holds about `estimate` records up to `end`, which is more than it may.
     pub(crate) fn too_many(&mut self, window: Window, estimate: u64, end: Timestamp) {
-        let length = length(window.from, window.to.unwrap_or(end)).max(2);
+        let end = window.to.unwrap_or_else(|| {
+            let unknown = end <= window.from;
+            let day = window.from.saturating_add(Duration::from_hours(24));
+            if unknown { day } else { end }
+        });
+        // Were the next window open again because a clock is behind, it would hold too much again.
+        self.reached = self.reached.max(end.as_millis());
+        let length = length(window.from, end).max(2);
         let share = self.target as f64 / estimate.max(1) as f64;
         #[expect(
             clippy::cast_possible_truncation,
@@ -167,7 +178,8 @@ impl<T> Windows<T> {
         let from = rest.from.as_millis();
         let end = self.length.map(|length| from.saturating_add(length - 1));
         // An end that is not reached yet is no end, unless all of the rest was too much.
-        let end = end.filter(|end| must_cut || *end < self.now || rest.to.is_some());
+        let end =
+            end.filter(|end| must_cut || *end < self.now.max(self.reached) || rest.to.is_some());
         let end = end.map(Timestamp::from_millis);
         match end.filter(|end| rest.to.is_none_or(|to| *end < to)) {
             None => (rest, None),
@@ -208,6 +220,33 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_does_not_make_the_open_end_be_read_again_and_again() {
+        let (from, newest) = (at(YEAR), at(YEAR + 7 * 86_400_000));
+        // Told where the records end, or not told anything of use.
+        for end in [newest, at(YEAR - 86_400_000)] {
+            let span = Window { from, to: None };
+            let mut windows = Windows::new(span, at(YEAR - 86_400_000), 5_000);
+            let (mut read, mut open) = (0, 0);
+            loop {
+                windows.begin(1, |_| ());
+                let Some((window, ())) = windows.pop() else {
+                    break;
+                };
+                read += 1;
+                // All records stand in the newest millisecond.
+                match window.to {
+                    None if window.from < newest => {
+                        open += 1;
+                        windows.too_many(window, 7_000_000_000, end);
+                    }
+                    _ => windows.done(window, window, 0),
+                }
+            }
+            assert!(open <= 20 && read <= 300, "{open} open, {read} in all");
+        }
     }
 
     proptest! {
