@@ -1,9 +1,14 @@
 //! `fetch` with flags alone, from the first run on.
 
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
 use confluence_audit_sim::{Burst, NewRecords, SimConfig, When};
 
-use crate::lines::{Same, time};
-use crate::site::Site;
+use crate::lines::{self, Same, time};
+use crate::site::{OUTPUT, Site};
 
 const MINUTE: i64 = 60_000;
 
@@ -69,4 +74,35 @@ fn how_late_records_arrive_is_measured() {
     let late_by = summary["late_by_ms"].as_i64().unwrap();
     assert!((1..=14 * MINUTE).contains(&late_by), "{summary}");
     assert_eq!(summary["sites"][0]["late_by_ms"], late_by);
+}
+
+#[test]
+fn a_file_that_is_renamed_and_signalled_during_a_run_goes_on_under_its_name() {
+    let site = Site::start(SimConfig {
+        records: 30_000,
+        latency: Duration::from_millis(100),
+        ..SimConfig::default()
+    });
+    let mut run = site.site_command(&["fetch"]).spawn().unwrap();
+    let (output, rotated) = (site.path(OUTPUT), site.path("flattened.json.1"));
+    while fs::metadata(&output).map_or(0, |meta| meta.len()) == 0 {
+        assert!(
+            run.try_wait().unwrap().is_none(),
+            "it ended before it wrote"
+        );
+        sleep(Duration::from_millis(5));
+    }
+    fs::rename(&output, &rotated).unwrap();
+    let signalled = Command::new("kill")
+        .args(["-HUP", &run.id().to_string()])
+        .status();
+    assert!(signalled.unwrap().success());
+    let status = run.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "the signal ended the run: {status}");
+
+    let read = |path| fs::read_to_string(path).unwrap();
+    let (first, second) = (read(&rotated), read(&output));
+    assert!(!second.is_empty(), "nothing went to the new file");
+    let both = first.lines().chain(second.lines());
+    lines::assert_same("both files", site.truth(), both, Same::Bytes);
 }

@@ -14,6 +14,7 @@ use confluence_audit_collector::{
     forget_if_wrong, remember,
 };
 use confluence_audit_core::{Runtime, SystemRuntime};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::summary::Summary;
 use self::targets::Target;
@@ -45,6 +46,9 @@ pub(crate) async fn run(
         jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
         spool_limit: settings.config.state.spool_limit,
     };
+    // Who rotates a file tells its writer so by this signal, which would end the run. Each batch
+    // looks where the output's path leads now, so there is nothing else to do.
+    let _hangups = signal(SignalKind::hangup()).map_err(Failure::internal)?;
     let End { summary, failures } = if args.dry_run {
         dry_run::run(&settings, &outputs, &collecting, began).await?
     } else {
