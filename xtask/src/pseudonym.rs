@@ -9,16 +9,19 @@
 //! The rule is to replace: a string stays only where its key says that it is the service's own
 //! vocabulary (`summary`, `category`, …), and even there ids and addresses are replaced.
 
+mod literal;
 mod pattern;
+mod place;
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
+use literal::{decoded, end_of_string, units};
 use pattern::Found;
+use place::Place;
 
 const DAY_MS: i64 = 86_400_000;
 /// The shortest number, in digits, that may be an id.
@@ -574,169 +577,6 @@ fn split(
 fn is_date_key(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     lower.contains("date") || lower.contains("time") || key.ends_with("At")
-}
-
-/// Where in the document the walk is: the keys that lead there.
-#[derive(Default)]
-struct Place {
-    open: Vec<Open>,
-}
-
-enum Open {
-    Array,
-    Object { key: String, at_key: bool },
-}
-
-impl Place {
-    fn step(&mut self, byte: u8) {
-        match byte {
-            b'{' => self.open.push(Open::Object {
-                key: String::new(),
-                at_key: true,
-            }),
-            b'[' => self.open.push(Open::Array),
-            b'}' | b']' => drop(self.open.pop()),
-            b':' | b',' => {
-                if let Some(Open::Object { at_key, .. }) = self.open.last_mut() {
-                    *at_key = byte == b',';
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn expects_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open::Object { at_key: true, .. }))
-    }
-
-    fn set_key(&mut self, name: &str) {
-        if let Some(Open::Object { key, .. }) = self.open.last_mut() {
-            name.clone_into(key);
-        }
-    }
-
-    /// The nearest keys, innermost first: an array's elements stand under the array's key.
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.open.iter().rev().filter_map(|open| match open {
-            Open::Array => None,
-            Open::Object { key, .. } => Some(key.as_str()),
-        })
-    }
-
-    fn key(&self) -> &str {
-        self.keys().next().unwrap_or_default()
-    }
-
-    fn is_date(&self) -> bool {
-        is_date_key(self.key())
-    }
-
-    fn treat(&self) -> Treat {
-        let mut keys = self.keys();
-        let key = keys.next().unwrap_or_default();
-        let parent = keys.next().unwrap_or_default();
-        if URL_KEYS.contains(&key) || parent == "_links" {
-            Treat::Url
-        } else if VOCABULARY_KEYS.contains(&key) || (key == "name" && parent == "changedValues") {
-            Treat::Vocabulary
-        } else {
-            Treat::Free
-        }
-    }
-}
-
-/// One character of a string and the way in which it was written.
-#[derive(Clone, Copy)]
-struct Unit<'a> {
-    char: char,
-    written: &'a str,
-}
-
-impl Unit<'_> {
-    /// Writes another character of the same length in the same manner.
-    fn write_like(self, new: char, out: &mut String) {
-        if !self.written.starts_with("\\u") {
-            out.push(new);
-            return;
-        }
-        let upper = self.written[2..]
-            .bytes()
-            .any(|byte| byte.is_ascii_uppercase());
-        for code in new.encode_utf16(&mut [0; 2]) {
-            let escape = if upper {
-                format!("\\u{code:04X}")
-            } else {
-                format!("\\u{code:04x}")
-            };
-            out.push_str(&escape);
-        }
-    }
-}
-
-/// The index after a string's closing quote.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < bytes.len() && bytes[at] != b'"' {
-        at += if bytes[at] == b'\\' { 2 } else { 1 };
-    }
-    at + 1
-}
-
-fn decoded(literal: &str) -> Cow<'_, str> {
-    if literal.contains('\\') {
-        units(literal).iter().map(|unit| unit.char).collect()
-    } else {
-        literal.trim_matches('"').into()
-    }
-}
-
-/// A string's characters. A surrogate that stands alone is no character; it decodes to U+FFFD,
-/// which is no letter, and so stays as it was written.
-fn units(literal: &str) -> Vec<Unit<'_>> {
-    let inner = &literal[1..literal.len() - 1];
-    let code = |at: usize| {
-        let digits = inner.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let mut units = Vec::with_capacity(inner.len());
-    let mut at = 0;
-    while let Some(first) = inner[at..].chars().next() {
-        let (char, length) = match (first, inner.as_bytes().get(at + 1)) {
-            ('\\', Some(b'u')) => {
-                let pair = [code(at), code(at + 6)];
-                let whole = pair[0].and_then(|one| char::from_u32(u32::from(one)));
-                let joined = || {
-                    let pair = [pair[0]?, pair[1]?];
-                    char::decode_utf16(pair)
-                        .next()?
-                        .ok()
-                        .filter(|char| char.len_utf16() == 2)
-                };
-                match whole {
-                    Some(char) => (char, 6),
-                    None => joined().map_or((char::REPLACEMENT_CHARACTER, 6), |char| (char, 12)),
-                }
-            }
-            ('\\', Some(letter)) => {
-                let char = match letter {
-                    b'n' => '\n',
-                    b't' => '\t',
-                    b'r' => '\r',
-                    b'b' => '\u{8}',
-                    b'f' => '\u{c}',
-                    other => char::from(*other),
-                };
-                (char, 2)
-            }
-            _ => (first, first.len_utf8()),
-        };
-        units.push(Unit {
-            char,
-            written: &inner[at..at + length],
-        });
-        at += length;
-    }
-    units
 }
 
 #[cfg(test)]
