@@ -8,7 +8,8 @@ mod table;
 
 use std::path::PathBuf;
 
-use crate::{Result, cargo, root};
+use crate::Result;
+use crate::build::{Profile, build};
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
@@ -49,7 +50,12 @@ pub(crate) fn run(args: &Args) -> Result {
     if cases.is_empty() {
         return Err("no case is called so; see `cargo xtask bench --list`".into());
     }
-    let programs = build()?;
+    let packages = ["confluence-audit-cli", "confluence-audit-sim"];
+    let release = build(&packages, Profile::Release)?;
+    let programs = Programs {
+        collector: release.join("confluence-audit"),
+        sim: release.join("confluence-audit-sim"),
+    };
     let mut rows = Vec::new();
     for case in &cases {
         println!("==> {}", case.name);
@@ -58,22 +64,4 @@ pub(crate) fn run(args: &Args) -> Result {
     println!("\n{}\n", table::machine());
     print!("{}", table::of(&rows));
     table::sizes(&programs)
-}
-
-fn build() -> Result<Programs> {
-    let status = cargo()
-        .args(["build", "--quiet", "--locked", "--release"])
-        .args(["--package", "confluence-audit-cli"])
-        .args(["--package", "confluence-audit-sim"])
-        .status()?;
-    if !status.success() {
-        return Err("the programs do not build".into());
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let release = target.join("release");
-    Ok(Programs {
-        collector: release.join("confluence-audit"),
-        sim: release.join("confluence-audit-sim"),
-    })
 }

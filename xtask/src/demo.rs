@@ -4,20 +4,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use confluence_audit_sim::{API_TOKEN, Burst, EMAIL, NewRecords, Sim, SimConfig, When};
 
-use crate::{Result, cargo, root};
+use crate::Result;
+use crate::build::{Profile, build};
 
 /// Where the records go: the name that the guide's script used.
 const OUTPUT: &str = "flattened.json";
 
 /// Runs it in the current folder.
 pub(crate) fn run() -> Result {
-    let program = build()?;
+    let program = build(&["confluence-audit-cli"], Profile::Debug)?.join("confluence-audit");
     let folder = tempfile::tempdir()?;
     let token = folder.path().join("api-token");
     write_secret(&token, API_TOKEN)?;
@@ -82,24 +83,6 @@ pub(crate) fn run() -> Result {
         return Err("the file does not hold what the site has".into());
     }
     Ok(())
-}
-
-fn build() -> Result<PathBuf> {
-    let status = cargo()
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "confluence-audit-cli",
-        ])
-        .status()?;
-    if !status.success() {
-        return Err("the program does not build".into());
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("debug/confluence-audit"))
 }
 
 /// An earlier demonstration's file is kept under another name: this one begins anew.

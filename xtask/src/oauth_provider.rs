@@ -3,11 +3,11 @@
 //! the rest skipped.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::build::{Profile, build, target};
 use crate::torture::is_installed;
-use crate::{Result, cargo, root};
+use crate::{Result, root};
 
 const FOLDER: &str = "tests/oauth_provider";
 
@@ -19,26 +19,18 @@ pub(crate) fn run() -> Result {
             return Ok(());
         }
     }
-    succeed(cargo().args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "confluence-audit-cli",
-        "--package",
-        "confluence-audit-oauth-setup",
-    ]))?;
+    let programs = build(
+        &["confluence-audit-cli", "confluence-audit-oauth-setup"],
+        Profile::Debug,
+    )?;
     let folder = root().join(FOLDER);
     succeed(
         Command::new("npm")
             .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
             .current_dir(&folder),
     )?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let programs = target.join("debug");
     // What the last run left, its screenshots too.
-    let place = target.join("oauth-provider");
+    let place = target().join("oauth-provider");
     if place.exists() {
         fs::remove_dir_all(&place)?;
     }

@@ -19,7 +19,8 @@ use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 
-use crate::{Result, cargo, root};
+use crate::Result;
+use crate::build::{Profile, build};
 
 /// What `cargo xtask torture` takes.
 #[derive(clap::Args)]
@@ -85,8 +86,13 @@ impl Torture {
 
 /// Runs the modes that were asked for, by default all, and prints the table.
 pub(crate) fn run(args: &Args) -> Result {
+    let profile = if args.short {
+        Profile::Debug
+    } else {
+        Profile::Release
+    };
     let torture = Torture {
-        program: build(args.short)?,
+        program: build(&["confluence-audit-cli"], profile)?.join("confluence-audit"),
         kills: args.kills.unwrap_or(if args.short { 60 } else { 2_000 }),
         seed: args.seed,
         short: args.short,
@@ -112,27 +118,6 @@ pub(crate) fn run(args: &Args) -> Result {
     } else {
         Err("the promise is broken".into())
     }
-}
-
-fn build(short: bool) -> Result<PathBuf> {
-    let mut command = cargo();
-    command.args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "confluence-audit-cli",
-    ]);
-    if !short {
-        command.arg("--release");
-    }
-    if !command.status()?.success() {
-        return Err("the program does not build".into());
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let profile = if short { "debug" } else { "release" };
-    Ok(target.join(profile).join("confluence-audit"))
 }
 
 /// Whether a program is there to be started.
