@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use confluence_audit_collector::output::{Delivered, FileOutput, Output, OutputName};
+use confluence_audit_collector::output::{Delivered, Entry, FileOutput, Output, OutputName};
 use confluence_audit_collector::spool::{
     Commit, Counts, Depth, OutputState, Overview, SiteState, Spool, Spooled, SqliteSpool,
 };
@@ -200,9 +199,9 @@ impl DyingFile {
         checkpoint["ino"] == meta.ino() && checkpoint["offset"] == meta.len()
     }
 
-    fn write_part(&self, lines: &[Bytes], bytes: usize) {
-        let mut batch = lines.join(&b'\n');
-        batch.push(b'\n');
+    fn write_part(&self, entries: &[Entry], bytes: usize) {
+        let lines = entries.iter().map(|entry| [&entry.line[..], b"\n"].concat());
+        let batch: Vec<u8> = lines.flatten().collect();
         let part = &batch[..bytes.min(batch.len())];
         let mut file = OpenOptions::new().append(true).open(&self.path).unwrap();
         file.write_all(part).unwrap();
@@ -215,30 +214,34 @@ impl Output for DyingFile {
         self.inner.name()
     }
 
+    async fn check(&mut self) -> Result<String> {
+        self.inner.check().await
+    }
+
     async fn prepare(&mut self) -> Result<()> {
         self.inner.prepare().await
     }
 
-    async fn deliver(&mut self, lines: &[Bytes], checkpoint: Option<&[u8]>) -> Result<Delivered> {
+    async fn deliver(&mut self, entries: &[Entry], checkpoint: Option<&[u8]>) -> Result<Delivered> {
         let (Death::WhileWriting { batch: at, bytes } | Death::DiskFull { batch: at, bytes }) =
             self.death
         else {
-            return self.inner.deliver(lines, checkpoint).await;
+            return self.inner.deliver(entries, checkpoint).await;
         };
         if self.full {
             return Err(died());
         }
         self.batches += 1;
-        if self.batches > at && !lines.is_empty() && self.would_append(checkpoint) {
+        if self.batches > at && !entries.is_empty() && self.would_append(checkpoint) {
             self.full = true;
-            self.write_part(lines, bytes);
+            self.write_part(entries, bytes);
             if let Death::WhileWriting { .. } = self.death {
                 self.dead.store(true, Ordering::Relaxed);
                 std::future::pending::<()>().await;
             }
             return Err(died());
         }
-        self.inner.deliver(lines, checkpoint).await
+        self.inner.deliver(entries, checkpoint).await
     }
 }
 
@@ -271,6 +274,10 @@ impl Output for AilingFile {
         self.inner.name()
     }
 
+    async fn check(&mut self) -> Result<String> {
+        self.inner.check().await
+    }
+
     async fn prepare(&mut self) -> Result<()> {
         match self.health {
             Health::Unready => Err(died()),
@@ -278,9 +285,9 @@ impl Output for AilingFile {
         }
     }
 
-    async fn deliver(&mut self, lines: &[Bytes], checkpoint: Option<&[u8]>) -> Result<Delivered> {
+    async fn deliver(&mut self, entries: &[Entry], checkpoint: Option<&[u8]>) -> Result<Delivered> {
         match self.health {
-            Health::Well => self.inner.deliver(lines, checkpoint).await,
+            Health::Well => self.inner.deliver(entries, checkpoint).await,
             _ => Err(died()),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use confluence_audit_collector::config::Format;
 use confluence_audit_collector::delivery::{Delivery, Route, Source};
-use confluence_audit_collector::output::{Output, OutputName};
+use confluence_audit_collector::output::{BatchLimits, Output, OutputName};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{Collecting, ErrorKind, Result, Site, SiteId, collect};
 use confluence_audit_core::{
@@ -162,6 +162,7 @@ impl World {
             output,
             format: Format::Raw,
             source: Source::All,
+            batch: BatchLimits::default(),
         };
         let routes = vec![
             route(Box::new(DyingFile::new(first.0, first.1, death, dead)) as Box<dyn Output>),

@@ -4,9 +4,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use confluence_audit_collector::config::{AuthConfig, SiteConfig};
-use confluence_audit_collector::output::{FileOutput, OutputName};
 use confluence_audit_collector::token_file::{Kept, day};
-use confluence_audit_collector::{Error, Lock, Result, Site, TokenFile, connect};
+use confluence_audit_collector::{Error, Lock, Result, Site, Target, TokenFile, connect};
 use confluence_audit_core::{AuditQuery, RawRecord, Runtime, SystemRuntime, printable};
 
 use crate::args::{CheckArgs, SiteArgs};
@@ -35,22 +34,10 @@ pub(crate) async fn run(site_args: &SiteArgs, args: CheckArgs) -> std::result::R
         }),
     );
     let given = args.output.as_deref().map(settings::output).transpose()?;
-    for output in settings.outputs(given)? {
-        let names = settings.config.sites.iter().map(|site| site.name.as_str());
-        let sites: Vec<&str> = if output.is_per_site() {
-            names.collect()
-        } else {
-            vec![""]
-        };
-        for site in sites {
-            let path = output.path_for(site);
-            let file = FileOutput::new(OutputName::new("check"), &path);
-            let writable = file.check().await;
-            findings.note(
-                "output",
-                writable.map(|()| format!("{} can be written", path.display())),
-            );
-        }
+    let sites: Vec<_> = settings.config.sites.iter().map(|site| (site, None)).collect();
+    let surroundings = settings.surroundings();
+    for target in Target::of(&settings.outputs(given)?, &sites)? {
+        findings.note("output", target.output(&surroundings).check().await);
     }
     for site in &settings.config.sites {
         check_site(&mut findings, &settings, site).await;

@@ -2,7 +2,6 @@
 
 mod dry_run;
 mod summary;
-mod targets;
 
 use std::time::Instant;
 
@@ -10,14 +9,13 @@ use confluence_audit_collector::config::{OutputConfig, SiteConfig, Start};
 use confluence_audit_collector::delivery::{Delivery, Labels};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
-    Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, collect, connect_known,
-    forget_if_wrong, remember,
+    Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, Target, collect,
+    connect_known, forget_if_wrong, remember,
 };
 use confluence_audit_core::{Runtime, SystemRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::summary::Summary;
-use self::targets::Target;
 use crate::args::{FetchArgs, LogFormat, SiteArgs};
 use crate::progress::Progress;
 use crate::report::{self, Failure};
@@ -94,8 +92,9 @@ async fn pass(
         .map(|(site, id, _)| (*site, id.clone()))
         .collect();
     let targets = Target::of(outputs, &ids)?;
-    let routes = targets.iter().map(Target::route).collect();
-    let mut delivery = Delivery::prepare(routes, &spool).await?;
+    let surroundings = settings.surroundings();
+    let routes = targets.iter().map(|target| target.route(&surroundings));
+    let mut delivery = Delivery::prepare(routes.collect(), &spool).await?;
     let mut labels = Labels::default();
     for (site, id) in &ids {
         if let Some(id) = id {
@@ -106,7 +105,7 @@ async fn pass(
     // Where nothing can be written to, nothing is asked for.
     if !delivery.has_stopped() {
         // What an earlier run left goes out, whether or not there is a site to read.
-        delivery.drain(&spool).await?;
+        delivery.drain(&spool, &SystemRuntime).await?;
         for (config, _, site) in &sites {
             if let Some(site) = site
                 && !run.collect(config, site, &mut delivery).await?
@@ -121,10 +120,8 @@ async fn pass(
         ..
     } = run;
     failures.extend(delivery.take_failures());
-    for target in targets {
-        let records = delivery.delivered().find(|(name, _)| **name == target.name);
-        let records = records.map_or(0, |(_, records)| records);
-        summary.add_output(target.path.display().to_string(), records);
+    for (target, standing) in targets.into_iter().zip(delivery.board().outputs()) {
+        summary.add_output(target.shown, standing.delivered);
     }
     summary.add_requests(&settings.http, began.elapsed());
     Ok(End { summary, failures })

@@ -4,9 +4,11 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::config::{Address, AuthConfig, OutputConfig, Secret, SiteConfig};
+use confluence_audit_collector::config::{
+    Address, AuthConfig, FileConfig, OutputConfig, OutputKind, Secret, SiteConfig,
+};
 use confluence_audit_collector::{
-    Config, Error, ErrorKind, Result, TokenFile, default_state_dir, secret,
+    Config, Error, ErrorKind, Result, Surroundings, TokenFile, default_state_dir, secret,
 };
 use confluence_audit_core::{CloudId, Http, Origin};
 
@@ -57,6 +59,14 @@ impl Settings {
         self.config.state.dir.as_deref().unwrap_or(Path::new("."))
     }
 
+    /// What outputs need to know.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            state_dir: self.state_dir().to_owned(),
+            credentials_dir: self.credentials_dir.clone(),
+        }
+    }
+
     /// The one site, for what is done with one at a time.
     pub(crate) fn only_site(&self) -> Result<&SiteConfig> {
         match self.config.sites.as_slice() {
@@ -98,10 +108,8 @@ pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
             "Choose another name for the file.",
         )
     })?;
-    Ok(OutputConfig {
-        path: text.to_owned(),
-        format: confluence_audit_collector::config::Format::default(),
-    })
+    let path = text.to_owned();
+    Ok(OutputConfig::new(OutputKind::File(FileConfig { path })))
 }
 
 fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>> {

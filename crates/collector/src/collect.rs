@@ -3,13 +3,14 @@
 use std::num::NonZeroUsize;
 
 use confluence_audit_core::{Runtime, Timestamp};
+use futures_util::future::try_join;
 
 use crate::Result;
 use crate::connect::Site;
-use crate::delivery::Delivery;
+use crate::delivery::{Board, Delivery, Patience};
 use crate::pass::{Found, Pass};
 use crate::reread::Reread;
-use crate::room::Room;
+use crate::room::make_room;
 use crate::spool::Spool;
 use crate::walk::Log;
 
@@ -37,7 +38,8 @@ impl Default for Collecting {
     }
 }
 
-/// Reads what is new at `site` and delivers it, window by window; `progress` is told after each.
+/// Reads what is new at `site` and delivers it, window by window, the next one being read while the
+/// last goes out; `progress` is told after each.
 ///
 /// What an earlier run left in the spool goes out first, whether or not the site answers. An output
 /// that fails is noted by `delivery` and ends nothing.
@@ -52,19 +54,45 @@ pub async fn collect(
     delivery: &mut Delivery,
     collecting: &Collecting,
     runtime: &dyn Runtime,
+    progress: impl FnMut(&Found),
+) -> Result<Found> {
+    delivery.drain(spool, runtime).await?;
+    delivery.reopen();
+    let board = delivery.board();
+    let reading = async {
+        let found = read(site, spool, &board, collecting, runtime, progress).await;
+        board.finish();
+        Ok(found)
+    };
+    // Only the spool's failure ends the delivery, and then nothing can be committed either.
+    let (found, ()) = try_join(reading, delivery.run(spool, Patience::RUN, runtime)).await?;
+    found
+}
+
+/// Reads what is new at `site` and commits it, window by window, for a [`Delivery`] that
+/// [runs](Delivery::run) beside it and whose board this is; `progress` is told after each.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn read(
+    site: &Site,
+    spool: &dyn Spool,
+    board: &Board,
+    collecting: &Collecting,
+    runtime: &dyn Runtime,
     mut progress: impl FnMut(&Found),
 ) -> Result<Found> {
-    let mut room = Room::new(collecting.spool_limit);
-    delivery.drain(spool).await?;
-    room.make(spool, delivery).await?;
+    let limit = collecting.spool_limit;
+    make_room(limit, spool, board).await?;
     let mut pass = Pass::begin(log(site), site, Some(spool), collecting, runtime).await?;
     while let Some(commit) = pass.next().await? {
-        room.fill(&commit);
+        let bytes = commit.records.iter().map(|record| record.line.len() as u64);
+        let bytes = bytes.sum();
         spool.commit(&site.id, commit).await?;
-        delivery.drain(spool).await?;
+        board.committed(bytes).await;
         progress(&pass.found());
         if !pass.is_done() {
-            room.make(spool, delivery).await?;
+            make_room(limit, spool, board).await?;
         }
     }
     Ok(pass.found())

@@ -4,6 +4,7 @@
 //! environment are laid over them by the binaries, which is why every field is public. A mistake is
 //! reported with its line, because the person who made it has the file open.
 
+mod outputs;
 mod read;
 mod section;
 #[cfg(test)]
@@ -17,11 +18,14 @@ use confluence_audit_core::{CloudId, Origin, RetryPolicy};
 use secrecy::SecretString;
 use toml::de::DeTable;
 
-use self::read::{read_collect, read_outputs, read_sites, read_state};
+use self::outputs::read_outputs;
+use self::read::{read_collect, read_sites, read_state};
 use self::section::{Section, Source};
 use crate::{Error, ErrorKind, Reread, Result, When};
 
 pub use confluence_audit_formats::Format;
+
+pub use self::outputs::{FileConfig, OutputConfig, OutputKind};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -162,29 +166,6 @@ pub enum Secret {
     Given(SecretString),
 }
 
-/// A file that records are appended to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputConfig {
-    /// Where it is; `{site}` stands for the site's name.
-    pub path: String,
-    /// How a record is written.
-    pub format: Format,
-}
-
-impl OutputConfig {
-    /// The file for the site of this name.
-    pub fn path_for(&self, site: &str) -> PathBuf {
-        PathBuf::from(self.path.replace(SITE, site))
-    }
-
-    /// Whether each site has a file of its own.
-    pub fn is_per_site(&self) -> bool {
-        self.path.contains(SITE)
-    }
-}
-
-const SITE: &str = "{site}";
-
 /// More at a time would only run into the service's rate limit.
 pub const MOST_JOBS: u8 = 16;
 
@@ -252,13 +233,16 @@ impl Config {
     /// What is allowed and yet hardly meant.
     pub fn warnings(&self) -> Vec<String> {
         let mixed = |output: &&OutputConfig| {
-            self.sites.len() > 1 && output.format == Format::Raw && !output.is_per_site()
+            self.sites.len() > 1 && output.format == Format::Raw && !output.kind.is_per_site()
         };
         let warning = |output: &OutputConfig| {
+            let remedy = match &output.kind {
+                OutputKind::File(_) => "put {site} into the path, or choose another format",
+            };
             format!(
                 "{} gets the raw records of {} sites, and a raw record does not say which site it \
-                 is from; put {SITE} into the path",
-                output.path,
+                 is from; {remedy}",
+                output.kind.shown(),
                 self.sites.len()
             )
         };

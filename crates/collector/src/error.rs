@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use confluence_audit_core::printable;
 
@@ -34,6 +35,7 @@ struct Inner {
     message: String,
     remedy: Cow<'static, str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// The kinds of failure, by what has to be done about them.
@@ -51,6 +53,8 @@ pub enum ErrorKind {
     SpoolFull,
     /// An output cannot be created or is of a kind that is refused.
     OutputCreate,
+    /// An output that is a service could not be reached, or kept failing. Time may mend it.
+    OutputUnavailable,
     /// Reading or writing failed. What was not confirmed is delivered by the next run.
     Io,
     /// A credential is missing, unreadable, or readable by others.
@@ -73,6 +77,7 @@ impl Error {
             message: message.into(),
             remedy: remedy.into(),
             source: None,
+            retry_after: None,
         }))
     }
 
@@ -81,6 +86,23 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// The same error with how long the other side asks to be left in peace.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
+    /// How long the other side asks to be left in peace, at least.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether time alone may mend it.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind(), ErrorKind::OutputUnavailable)
     }
 
     /// What went wrong with the service, at the site that people call `site`.
@@ -129,6 +151,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.0.kind {
             ErrorKind::Internal => 70,
+            ErrorKind::OutputUnavailable => 69,
             ErrorKind::OutputCreate => 73,
             ErrorKind::State | ErrorKind::SpoolFull | ErrorKind::Io => 74,
             ErrorKind::Locked => 75,
@@ -203,6 +226,7 @@ mod tests {
     fn exit_codes_are_those_that_the_interface_promises() {
         let code = |kind| Error::new(kind, "", "").exit_code();
         assert_eq!(code(ErrorKind::Internal), 70);
+        assert_eq!(code(ErrorKind::OutputUnavailable), 69);
         assert_eq!(code(ErrorKind::OutputCreate), 73);
         assert_eq!(code(ErrorKind::State), 74);
         assert_eq!(code(ErrorKind::SpoolFull), 74);

@@ -1,19 +1,22 @@
 //! What takes formatted records away: the last station of a record's way.
 //!
-//! Delivery hands an output the lines that its position in the spool says are next, together with
-//! the checkpoint that the spool keeps for it, and confirms what comes back. An output keeps
-//! nothing across a restart itself.
+//! Delivery hands an output the entries that its position in the spool says are next, together
+//! with the checkpoint that the spool keeps for it, and confirms what comes back. An output keeps
+//! nothing across a restart itself, and makes one attempt at a time: when to try again is
+//! [delivery](crate::delivery)'s to say.
 
+mod entry;
 mod file;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::Result;
 
+pub use entry::Entry;
 pub use file::FileOutput;
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long
@@ -46,15 +49,40 @@ impl fmt::Debug for OutputName {
     }
 }
 
+/// How much an output is given at a time, and how long that may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// At most so many records.
+    pub records: usize,
+    /// At most so many bytes as the site wrote them, but always one record.
+    pub bytes: usize,
+    /// A batch that is not full waits for more until its first record has waited so long. A run
+    /// that comes to its end waits for nothing.
+    pub age: Duration,
+}
+
+impl Default for BatchLimits {
+    /// As much as costs little memory, at once.
+    fn default() -> Self {
+        Self {
+            records: 5_000,
+            bytes: 8 << 20,
+            age: Duration::ZERO,
+        }
+    }
+}
+
 /// How far a delivery came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// How many of the lines, from the first, are now durably with the output. Fewer than were
+    /// How many of the entries, from the first, are now durably with the output. Fewer than were
     /// given, even none, is no failure: the checkpoint has moved instead, and it must be confirmed
     /// before the rest is given again.
     pub lines: usize,
-    /// What to confirm together with the last of these lines, and to give with the next ones. Only
-    /// the output that made it understands it.
+    /// How many of these the output refused for good: they are in its file of dead letters.
+    pub dead: usize,
+    /// What to confirm together with the last of these entries, and to give with the next ones.
+    /// Only the output that made it understands it.
     pub checkpoint: Vec<u8>,
 }
 
@@ -63,26 +91,38 @@ pub struct Delivered {
 /// One step of delivery is: take the pending records, [`deliver`](Self::deliver) them with the
 /// checkpoint of the last confirmation, confirm `lines` of them with the new checkpoint in one
 /// transaction. Dying anywhere in between repeats the step with the old checkpoint, and the
-/// checkpoint is what lets the output see what it had already done.
+/// checkpoint, or what each entry is [called](Entry::id), is what lets the output see what it had
+/// already done.
 #[async_trait]
 pub trait Output: Send {
     /// The name under which the spool keeps this output's position.
     fn name(&self) -> &OutputName;
 
-    /// Makes the place ready and finds out early whether it can be used at all. Called once,
-    /// before anything is read from a site.
+    /// Finds out whether the place can be used, and changes nothing there. What is good about it,
+    /// in a few words for an operator.
     ///
     /// # Errors
     ///
-    /// [`OutputCreate`](crate::ErrorKind::OutputCreate) when it cannot be created or is refused.
+    /// What [`prepare`](Self::prepare) or [`deliver`](Self::deliver) would fail with.
+    async fn check(&mut self) -> Result<String>;
+
+    /// Makes the place ready and finds out early whether it can be used at all. Called before
+    /// anything is delivered, and again after a failure. A peer that is out of reach is no
+    /// failure yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputCreate`](crate::ErrorKind::OutputCreate) when it cannot be created or is refused,
+    /// [`Credentials`](crate::ErrorKind::Credentials) when a secret cannot be read.
     async fn prepare(&mut self) -> Result<()>;
 
-    /// Delivers lines, each without its newline, in order. `checkpoint` is the one last confirmed;
-    /// `None` before the first confirmation.
+    /// Delivers entries in order, in one attempt. `checkpoint` is the one last confirmed; `None`
+    /// before the first confirmation.
     ///
     /// # Errors
     ///
-    /// When nothing can be said to have arrived: confirm nothing. The same lines may be given
+    /// When nothing can be said to have arrived: confirm nothing. The same entries may be given
     /// again, later or by the next process.
-    async fn deliver(&mut self, lines: &[Bytes], checkpoint: Option<&[u8]>) -> Result<Delivered>;
+    /// [`OutputUnavailable`](crate::ErrorKind::OutputUnavailable) is what time may mend by itself.
+    async fn deliver(&mut self, entries: &[Entry], checkpoint: Option<&[u8]>) -> Result<Delivered>;
 }

@@ -5,12 +5,11 @@ use std::time::Instant;
 use confluence_audit_collector::config::OutputConfig;
 use confluence_audit_collector::delivery::Source;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
-use confluence_audit_collector::{Collecting, Found, Result, SiteId, connect_known, count};
+use confluence_audit_collector::{Collecting, Found, Result, SiteId, Target, connect_known, count};
 use confluence_audit_core::SystemRuntime;
 
 use super::End;
 use super::summary::Summary;
-use super::targets::Target;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -51,8 +50,9 @@ pub(super) async fn run(
         summary.add_site(&config.name, found, done.as_ref().err());
         failures.extend(done.err());
     }
+    let surroundings = settings.surroundings();
     for target in Target::of(outputs, &sites)? {
-        if let Err(error) = target.file().check().await {
+        if let Err(error) = target.output(&surroundings).check().await {
             failures.push(error);
             continue;
         }
@@ -67,7 +67,7 @@ pub(super) async fn run(
             }
             _ => 0,
         };
-        summary.add_output(target.path.display().to_string(), waiting + records);
+        summary.add_output(target.shown, waiting + records);
     }
     summary.add_requests(&settings.http, began.elapsed());
     Ok(End { summary, failures })

@@ -4,10 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::section::{Section, Text};
-use super::{
-    Address, AuthConfig, Collect, Format, MOST_JOBS, OutputConfig, SITE, Secret, SiteConfig, Start,
-    State,
-};
+use super::{Address, AuthConfig, Collect, MOST_JOBS, Secret, SiteConfig, Start, State};
 use crate::{Reread, Result, When, parse_duration, parse_size};
 
 pub(super) fn read_state(mut section: Section<'_>) -> Result<State> {
@@ -197,53 +194,4 @@ fn read_auth(mut section: Section<'_>) -> Result<AuthConfig> {
     };
     section.finish()?;
     Ok(auth)
-}
-
-pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfig>> {
-    let mut outputs: Vec<OutputConfig> = Vec::new();
-    for mut section in sections {
-        let kind = section.required("kind", "there is one kind: \"file\"")?;
-        if kind.value != "file" {
-            return Err(kind.mistake(
-                &format!(
-                    "there is no kind of output `{}` in this version",
-                    kind.value.escape_debug()
-                ),
-                "The kinds are: file. Let your log agent take the records from there.",
-            ));
-        }
-        let path = section.required("path", "the file to append to")?;
-        let fixed = path.non_empty()?.replace(SITE, "");
-        if fixed.contains(['{', '}']) {
-            return Err(path.mistake(
-                &format!(
-                    "`{}` has braces that are not {SITE}",
-                    path.value.escape_debug()
-                ),
-                "The one thing that can be filled in is {site}, the site's name.",
-            ));
-        }
-        if outputs.iter().any(|output| output.path == path.value) {
-            return Err(path.mistake(
-                &format!("a second output goes to {}", path.value.escape_debug()),
-                "Give each output a file of its own: two writers would disturb each other.",
-            ));
-        }
-        let format = match section.text("format")? {
-            Some(name) => name.value.parse().map_err(|_| {
-                let all: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
-                name.mistake(
-                    &format!("there is no format `{}`", name.value.escape_debug()),
-                    &format!("The formats are: {}.", all.join(", ")),
-                )
-            })?,
-            None => Format::default(),
-        };
-        outputs.push(OutputConfig {
-            path: path.value.to_owned(),
-            format,
-        });
-        section.finish()?;
-    }
-    Ok(outputs)
 }

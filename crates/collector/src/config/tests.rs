@@ -77,10 +77,8 @@ fn the_documented_file_is_read() {
         config.sites[1].address,
         Address::CloudId(CloudId::new("3fa85f64").expect("an id"))
     );
-    assert_eq!(
-        config.outputs[0].path_for("acme"),
-        Path::new("/var/log/acme.json")
-    );
+    let OutputKind::File(file) = &config.outputs[0].kind;
+    assert_eq!(file.path_for("acme"), Path::new("/var/log/acme.json"));
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
@@ -267,9 +265,33 @@ fn sites_that_cannot_be_told_apart_are_warned_of() {
 fn outputs_do_not_share_a_file_and_know_one_placeholder() {
     let output = "[[output]]\nkind = \"file\"\npath = \"all.json\"\n";
     let twice = format!("{output}{output}");
-    refused(&twice, "line 6: a second output goes to all.json");
+    refused(&twice, "line 4: a second output goes to all.json");
     let error = refusal(&output.replace("all", "{sitename}"));
     assert!(error.to_string().contains("braces"), "{error}");
+    let named = format!("{output}name = \"siem\"\n");
+    let both = format!("{named}{}", named.replace("all", "other"));
+    refused(&both, "line 5: a second output is named `siem`");
+    refused(
+        &named.replace("siem", "a b"),
+        "line 4: `a b` cannot be an output's name",
+    );
+}
+
+#[test]
+fn batches_are_bounded_by_count_bytes_and_age() {
+    let output = "[[output]]\nkind = \"file\"\npath = \"x\"\n";
+    let keys = "batch_records = 10\nbatch_bytes = \"1MiB\"\nbatch_age = \"5s\"\n";
+    let batch = read(&format!("{output}{keys}")).outputs[0].batch;
+    let (bytes, age) = (1 << 20, Duration::from_secs(5));
+    assert_eq!((batch.records, batch.bytes, batch.age), (10, bytes, age));
+    refused(
+        &format!("{output}batch_records = 0"),
+        "line 4: `batch_records` is 0",
+    );
+    refused(
+        &format!("{output}batch_bytes = \"1 page\""),
+        "line 4: `batch_bytes` is `1 page`",
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What lines call the sites that their records are from.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use confluence_audit_formats::Context;
 
@@ -14,7 +15,7 @@ pub struct Labels(HashMap<SiteId, Label>);
 
 #[derive(Clone, Debug)]
 struct Label {
-    name: String,
+    name: Arc<str>,
     url: Option<String>,
 }
 
@@ -22,10 +23,16 @@ impl Labels {
     /// Calls the site of this id as it is configured.
     pub fn add(&mut self, id: SiteId, site: &SiteConfig) {
         let label = Label {
-            name: site.name.clone(),
+            name: site.name.as_str().into(),
             url: site.address.url().map(ToString::to_string),
         };
         self.0.insert(id, label);
+    }
+
+    /// What people call the site.
+    pub(super) fn name(&self, site: &SiteId) -> Arc<str> {
+        let label = self.0.get(site);
+        label.map_or_else(|| site.as_str().into(), |label| Arc::clone(&label.name))
     }
 
     /// What a line says of a record besides the record.

@@ -1,15 +1,19 @@
 //! The promises of delivery: each output gets all of its own, in order, whatever others do.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use confluence_audit_core::Timestamp;
+use bytes::Bytes;
+use confluence_audit_core::{RawRecord, Runtime as _, SystemRuntime, Timestamp};
+use confluence_audit_formats::Format;
 
 use super::*;
-use crate::ErrorKind;
 use crate::config::Config;
-use crate::room::Room;
+use crate::output::{BatchLimits, Delivered, Entry, Output};
+use crate::room::make_room;
 use crate::spool::{Commit, NewRecord, SqliteSpool};
+use crate::{ErrorKind, SiteId};
 
 /// What an output has got, and whether it works.
 #[derive(Clone, Default)]
@@ -19,7 +23,13 @@ struct Place(Arc<Mutex<State>>);
 struct State {
     lines: Vec<Bytes>,
     broken: bool,
+    /// What is wrong is mended by time.
+    passing: bool,
+    /// How long it takes for a batch.
+    slow: Duration,
     tries: usize,
+    /// How many entries each batch had.
+    batches: Vec<usize>,
 }
 
 impl Place {
@@ -43,7 +53,12 @@ impl Fake {
         let mut state = self.1.0.lock().unwrap();
         state.tries += 1;
         if state.broken {
-            return Err(Error::new(ErrorKind::Io, format!("{} is full", self.0), ""));
+            let kind = if state.passing {
+                ErrorKind::OutputUnavailable
+            } else {
+                ErrorKind::Io
+            };
+            return Err(Error::new(kind, format!("{} is full", self.0), ""));
         }
         Ok(state)
     }
@@ -55,15 +70,24 @@ impl Output for Fake {
         &self.0
     }
 
+    async fn check(&mut self) -> Result<String> {
+        self.try_it().map(|_| String::new())
+    }
+
     async fn prepare(&mut self) -> Result<()> {
         self.try_it().map(drop)
     }
 
-    async fn deliver(&mut self, lines: &[Bytes], _: Option<&[u8]>) -> Result<Delivered> {
-        self.try_it()?.lines.extend_from_slice(lines);
+    async fn deliver(&mut self, entries: &[Entry], _: Option<&[u8]>) -> Result<Delivered> {
+        let slow = self.1.0.lock().unwrap().slow;
+        SystemRuntime.sleep(slow).await;
+        let mut state = self.try_it()?;
+        state.batches.push(entries.len());
+        let lines = entries.iter().map(|entry| entry.line.clone());
+        state.lines.extend(lines);
         Ok(Delivered {
-            lines: lines.len(),
-            checkpoint: Vec::new(),
+            lines: entries.len(),
+            ..Delivered::default()
         })
     }
 }
@@ -75,6 +99,7 @@ struct World {
     places: [Place; 2],
     sources: [Source; 2],
     formats: [Format; 2],
+    batch: BatchLimits,
     committed: Vec<Bytes>,
 }
 
@@ -87,6 +112,7 @@ impl World {
             places: Default::default(),
             sources: [Source::All, Source::All],
             formats: [Format::Raw; 2],
+            batch: BatchLimits::default(),
             committed: Vec::new(),
         }
     }
@@ -98,6 +124,7 @@ impl World {
                 output: Box::new(Fake(OutputName::new(name), place.clone())),
                 format,
                 source: source.clone(),
+                batch: self.batch,
             });
         Delivery::prepare(routes.collect(), &self.spool)
             .await
@@ -126,9 +153,30 @@ impl World {
         self.spool.commit(&site, commit).await.unwrap();
     }
 
+    /// Asks for room for one byte while the outputs are at work.
+    async fn make_room(&self, delivery: &mut Delivery) -> Result<()> {
+        delivery.reopen();
+        let board = delivery.board();
+        let asking = async {
+            let room = make_room(1, &self.spool, &board).await;
+            board.finish();
+            room
+        };
+        let running = delivery.run(&self.spool, Patience::RUN, &SystemRuntime);
+        let (room, ran) = futures_util::future::join(asking, running).await;
+        ran.unwrap();
+        room
+    }
+
     async fn waiting(&self) -> u64 {
         self.spool.depth().await.unwrap().records
     }
+}
+
+fn behind(delivery: &Delivery) -> Vec<String> {
+    let outputs = delivery.board().outputs().into_iter();
+    let behind = outputs.filter(|output| output.is_behind);
+    behind.map(|output| output.name.to_string()).collect()
 }
 
 #[tokio::test]
@@ -139,7 +187,7 @@ async fn an_output_that_fails_holds_up_no_other_and_gets_what_it_lacks_in_order(
     let tries = world.places[0].tries();
     for _ in 0..3 {
         world.commit("site").await;
-        delivery.drain(&world.spool).await.unwrap();
+        delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     }
     assert_eq!(world.places[0].tries(), tries + 1, "it is left in peace");
     assert!(!delivery.has_stopped());
@@ -150,7 +198,7 @@ async fn an_output_that_fails_holds_up_no_other_and_gets_what_it_lacks_in_order(
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].to_string(), "a is full");
     world.places[0].set_broken(false);
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
     assert_eq!(world.waiting().await, 0);
     assert_eq!(delivery.take_failures().len(), 0);
@@ -162,7 +210,7 @@ async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
     world.places[0].set_broken(true);
     let mut delivery = world.delivery().await;
     world.commit("site").await;
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[1].lines(), world.committed);
     world.places[1].set_broken(true);
     let delivery = world.delivery().await;
@@ -170,7 +218,7 @@ async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
 
     world.places[0].set_broken(false);
     let mut delivery = world.delivery().await;
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
 }
 
@@ -180,16 +228,15 @@ async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again
     let mut delivery = world.delivery().await;
     world.places[0].set_broken(true);
     world.commit("site").await;
-    delivery.drain(&world.spool).await.unwrap();
-    let mut room = Room::new(1);
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     for _ in 0..2 {
-        let full = room.make(&world.spool, &mut delivery).await.unwrap_err();
+        let full = world.make_room(&mut delivery).await.unwrap_err();
         assert_eq!(full.kind(), ErrorKind::SpoolFull);
         assert!(full.to_string().contains("wait for a,"), "{full}");
-        assert_eq!(delivery.behind().count(), 1);
+        assert_eq!(behind(&delivery), ["a"]);
     }
     world.places[0].set_broken(false);
-    room.make(&world.spool, &mut delivery).await.unwrap();
+    world.make_room(&mut delivery).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
     assert_eq!(world.waiting().await, 0);
     assert_eq!(delivery.take_failures().len(), 0);
@@ -203,7 +250,7 @@ async fn an_output_of_one_site_gets_its_records_alone() {
     for site in ["one", "two", "one"] {
         world.commit(site).await;
     }
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     let all = &world.committed;
     assert_eq!(world.places[0].lines(), [all[0].clone(), all[2].clone()]);
     assert_eq!(world.places[1].lines(), *all);
@@ -218,18 +265,18 @@ async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_i
     let mut delivery = world.delivery().await;
     for site in ["two", "one", "two"] {
         world.commit(site).await;
-        delivery.drain(&world.spool).await.unwrap();
+        delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     }
     assert_eq!(world.waiting().await, 2, "the other's first is not for it");
-    assert_eq!(delivery.behind().count(), 1);
+    assert_eq!(behind(&delivery), ["a"]);
     assert_eq!(world.places[1].lines(), world.committed);
 
     world.sources[0] = Source::Site(one);
     let mut delivery = world.delivery().await;
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed[1..2]);
     assert_eq!(world.waiting().await, 0);
-    assert_eq!(delivery.behind().count(), 0);
+    assert_eq!(behind(&delivery).len(), 0);
 }
 
 #[tokio::test]
@@ -252,7 +299,7 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
     for site in ["one", "two"] {
         world.commit(site).await;
     }
-    delivery.drain(&world.spool).await.unwrap();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
     let accounts: Vec<String> = world.places[1]
         .lines()
@@ -269,4 +316,144 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
             r#"{"account":{"id":"two","name":"two"}} null"#,
         ]
     );
+}
+
+/// Runs the outputs while `work` goes on, and ends them when it is done.
+async fn while_delivering<T>(
+    delivery: &mut Delivery,
+    spool: &SqliteSpool,
+    patience: Patience,
+    work: impl Future<Output = T>,
+) -> T {
+    delivery.reopen();
+    let board = delivery.board();
+    let working = async {
+        let done = work.await;
+        board.finish();
+        done
+    };
+    let running = delivery.run(spool, patience, &SystemRuntime);
+    let (done, ran) = futures_util::future::join(working, running).await;
+    ran.unwrap();
+    done
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_output_holds_up_neither_the_reading_nor_another_output() {
+    let mut world = World::new();
+    let minute = Duration::from_mins(1);
+    world.places[0].0.lock().unwrap().slow = minute;
+    let mut delivery = world.delivery().await;
+    let (board, spool) = (delivery.board(), world.spool.clone());
+    let began = tokio::time::Instant::now();
+    let place = world.places[1].clone();
+    let read = while_delivering(&mut delivery, &spool, Patience::RUN, async {
+        for number in 1..=20 {
+            world.commit("site").await;
+            board.committed(1).await;
+            assert!(place.lines().len() + 1 >= number, "read on for nobody");
+        }
+        began.elapsed()
+    })
+    .await;
+    assert!(read < minute, "the reading took {read:?}");
+    assert_eq!(world.places[0].lines(), world.committed);
+    assert_eq!(world.places[1].lines(), world.committed);
+    assert_eq!(world.waiting().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
+    let mut world = World::new();
+    let mut delivery = world.delivery().await;
+    world.commit("site").await;
+    {
+        let mut state = world.places[0].0.lock().unwrap();
+        (state.broken, state.passing) = (true, true);
+    }
+    let before = world.places[0].tries();
+    delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
+    assert_eq!(world.places[0].tries() - before, 5);
+    assert_eq!(delivery.board().outputs()[0].failures, 5);
+    assert_eq!(delivery.take_failures().len(), 1, "one failure is told");
+
+    let spool = world.spool.clone();
+    let place = world.places[0].clone();
+    let mending = async {
+        SystemRuntime.sleep(Duration::from_secs(1)).await;
+        place.set_broken(false);
+    };
+    while_delivering(&mut delivery, &spool, Patience::RUN, mending).await;
+    assert_eq!(world.places[0].lines(), world.committed);
+    assert_eq!(delivery.take_failures().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_tries_again_for_as_long_as_it_takes_whatever_is_wrong() {
+    let mut world = World::new();
+    world.places[0].set_broken(true);
+    let mut delivery = world.delivery().await;
+    world.commit("site").await;
+    let spool = world.spool.clone();
+    let place = world.places[0].clone();
+    let day = async {
+        SystemRuntime.sleep(Duration::from_hours(24)).await;
+        place.set_broken(false);
+        SystemRuntime.sleep(Duration::from_mins(7)).await;
+    };
+    while_delivering(&mut delivery, &spool, Patience::DAEMON, day).await;
+    assert_eq!(world.places[0].lines(), world.committed);
+    let tries = world.places[0].tries();
+    assert!((200..500).contains(&tries), "{tries} tries in a day");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_waits_until_a_batch_is_full_or_old() {
+    let mut world = World::new();
+    world.batch.records = 3;
+    world.batch.age = Duration::from_secs(5);
+    let mut delivery = world.delivery().await;
+    for _ in 0..7 {
+        world.commit("site").await;
+    }
+    let (board, spool) = (delivery.board(), world.spool.clone());
+    let place = world.places[0].clone();
+    while_delivering(&mut delivery, &spool, Patience::DAEMON, async {
+        for _ in 0..3 {
+            let reading_on = board.committed(1);
+            let at_once = tokio::time::timeout(Duration::from_millis(100), reading_on);
+            at_once.await.expect("what waits for more holds up nobody");
+        }
+        SystemRuntime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(place.0.lock().unwrap().batches, [3, 3]);
+        SystemRuntime.sleep(Duration::from_secs(5)).await;
+        assert_eq!(place.0.lock().unwrap().batches, [3, 3, 1]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_stopped_ends_after_the_batch_in_hand() {
+    let mut world = World::new();
+    world.batch.records = 1;
+    for place in &world.places {
+        place.0.lock().unwrap().slow = Duration::from_secs(1);
+    }
+    let mut delivery = world.delivery().await;
+    for _ in 0..10 {
+        world.commit("site").await;
+    }
+    let (board, spool) = (delivery.board(), world.spool.clone());
+    delivery.reopen();
+    let stopping = async {
+        SystemRuntime.sleep(Duration::from_millis(2_500)).await;
+        board.stop();
+    };
+    let running = delivery.run(&spool, Patience::DAEMON, &SystemRuntime);
+    futures_util::future::join(stopping, running)
+        .await
+        .1
+        .unwrap();
+    assert_eq!(world.places[0].lines(), world.committed[..3]);
+    assert_eq!(world.waiting().await, 7);
 }

@@ -20,11 +20,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use self::checkpoint::Checkpoint;
 use self::writer::Writer;
-use super::{Delivered, Output, OutputName};
+use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, Result};
 
 /// Appends lines to a file, exactly once across crashes and rotation.
@@ -52,16 +51,6 @@ impl FileOutput {
         }
     }
 
-    /// Finds out whether the file can be written, or created where it is missing, and changes
-    /// nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputCreate`](crate::ErrorKind::OutputCreate) when it cannot.
-    pub async fn check(&self) -> Result<()> {
-        self.blocking(|writer| writer.check()).await
-    }
-
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T> + Send + 'static,
@@ -85,18 +74,23 @@ impl Output for FileOutput {
         &self.name
     }
 
+    async fn check(&mut self) -> Result<String> {
+        self.blocking(|writer| writer.check()).await
+    }
+
     async fn prepare(&mut self) -> Result<()> {
         self.blocking(Writer::prepare).await
     }
 
-    async fn deliver(&mut self, lines: &[Bytes], checkpoint: Option<&[u8]>) -> Result<Delivered> {
+    async fn deliver(&mut self, entries: &[Entry], checkpoint: Option<&[u8]>) -> Result<Delivered> {
         let checkpoint = checkpoint.map(Checkpoint::decode).transpose()?;
-        let lines = lines.to_vec();
+        let lines: Vec<_> = entries.iter().map(|entry| entry.line.clone()).collect();
         let (lines, checkpoint) = self
             .blocking(move |writer| writer.deliver(&lines, checkpoint))
             .await?;
         Ok(Delivered {
             lines,
+            dead: 0,
             checkpoint: checkpoint.encode()?,
         })
     }

@@ -1,5 +1,6 @@
 //! The promises of the file output: every line once, none torn, no file shorter than it was.
 
+use bytes::Bytes;
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -122,7 +123,7 @@ fn a_network_file_system_is_refused_before_anything_is_created() {
     let place = Place::new();
     let mut writer = place.writer();
     writer.disk.network = |_| Ok(Some("NFS"));
-    for refused in [writer.prepare(), writer.check()] {
+    for refused in [writer.prepare(), writer.check().map(drop)] {
         let error = refused.expect_err("it is no local disk");
         assert_eq!(error.kind(), ErrorKind::OutputCreate);
         assert!(error.to_string().contains("NFS"), "{error}");
@@ -315,16 +316,16 @@ async fn the_output_hands_its_checkpoint_through_the_spool_and_refuses_anothers(
     let place = Place::new();
     let mut output = FileOutput::new(OutputName::new("file"), place.path("log"));
     output.prepare().await.expect("a good place");
-    let lines = bytes(&["a"]);
-    let first = output.deliver(&lines, None).await.expect("its start");
+    let entries = [Entry::example("a", 1)];
+    let first = output.deliver(&entries, None).await.expect("its start");
     let second = output
-        .deliver(&lines, Some(&first.checkpoint))
+        .deliver(&entries, Some(&first.checkpoint))
         .await
         .expect("the line");
     assert_eq!((first.lines, second.lines), (0, 1));
     assert_eq!(place.text("log"), "a\n");
     let error = output
-        .deliver(&lines, Some(b"7"))
+        .deliver(&entries, Some(b"7"))
         .await
         .expect_err("no checkpoint");
     assert_eq!(error.kind(), ErrorKind::State);

@@ -57,11 +57,12 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<String> {
         self.refuse_network()?;
+        let good = format!("{} can be written", self.path.display());
         match Target::open(&self.path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => return self.regular(opened).map(drop),
+            opened => return self.regular(opened).map(|_| good),
         }
         let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(self.directory(), writable).map_err(|error| {
@@ -70,7 +71,8 @@ impl Writer {
                 "Make its directory writable for the user that collects.",
             )
             .with_source(error)
-        })
+        })?;
+        Ok(good)
     }
 
     fn refuse_network(&self) -> Result<()> {

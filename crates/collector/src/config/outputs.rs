@@ -1,0 +1,174 @@
+//! Where records go: what all kinds of outputs have in common, and which kinds there are.
+
+mod file;
+
+use super::Format;
+use super::section::{Section, Text};
+use crate::output::BatchLimits;
+use crate::{Result, parse_duration, parse_size};
+
+pub use self::file::FileConfig;
+
+/// One output.
+#[derive(Clone, Debug)]
+pub struct OutputConfig {
+    /// What the state calls it, where that is not derived from the place. It has to stay the same.
+    pub name: Option<String>,
+    /// How a record is written.
+    pub format: Format,
+    /// How much it is given at a time.
+    pub batch: BatchLimits,
+    /// What it is.
+    pub kind: OutputKind,
+}
+
+/// The kinds of outputs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// A file that records are appended to.
+    File(FileConfig),
+}
+
+const KINDS: &str = "The kinds are: file.";
+
+impl OutputKind {
+    /// Whether each site has an output of its own.
+    pub fn is_per_site(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_per_site(),
+        }
+    }
+
+    /// What people call the place.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File(file) => file.path.clone(),
+        }
+    }
+
+    /// The format that its users would expect.
+    fn default_format(&self) -> Format {
+        match self {
+            Self::File(_) => Format::Raw,
+        }
+    }
+
+    fn default_batch(&self) -> BatchLimits {
+        match self {
+            Self::File(_) => BatchLimits::default(),
+        }
+    }
+}
+
+impl OutputConfig {
+    /// An output of this kind, with what is usual for it.
+    pub fn new(kind: OutputKind) -> Self {
+        Self {
+            name: None,
+            format: kind.default_format(),
+            batch: kind.default_batch(),
+            kind,
+        }
+    }
+}
+
+pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfig>> {
+    let mut outputs: Vec<OutputConfig> = Vec::new();
+    for mut section in sections {
+        let kind = section.required("kind", KINDS)?;
+        let mut output = OutputConfig::new(match kind.value {
+            "file" => OutputKind::File(file::read(&mut section)?),
+            other => {
+                return Err(kind.mistake(
+                    &format!(
+                        "there is no kind of output `{}` in this version",
+                        other.escape_debug()
+                    ),
+                    KINDS,
+                ));
+            }
+        });
+        if let Some(name) = section.text("name")? {
+            output.name = Some(read_name(&name)?);
+        }
+        if let Some(name) = section.text("format")? {
+            output.format = read_format(&name)?;
+        }
+        read_batch(&mut section, &mut output.batch)?;
+        if let Some(twice) = outputs.iter().find(|other| is_same(other, &output)) {
+            let message = format!("a second output goes to {}", twice.kind.shown());
+            return Err(section.mistake(
+                &message.escape_debug().to_string(),
+                "Give each output a place of its own: two writers would disturb each other.",
+            ));
+        }
+        if let Some(name) = &output.name
+            && outputs
+                .iter()
+                .any(|other| other.name.as_ref() == Some(name))
+        {
+            return Err(section.mistake(
+                &format!("a second output is named `{name}`"),
+                "Give each output a name of its own, or none.",
+            ));
+        }
+        outputs.push(output);
+        section.finish()?;
+    }
+    Ok(outputs)
+}
+
+/// Whether two outputs without names of their own would be kept under the same one.
+fn is_same(a: &OutputConfig, b: &OutputConfig) -> bool {
+    match (&a.kind, &b.kind) {
+        (OutputKind::File(a), OutputKind::File(b)) => a.path == b.path,
+    }
+}
+
+fn read_name(name: &Text<'_>) -> Result<String> {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.value.is_empty() || name.value.starts_with('.') || !name.value.chars().all(safe) {
+        return Err(name.mistake(
+            &format!("`{}` cannot be an output's name", name.value.escape_debug()),
+            "Use letters, digits, `.`, `_` and `-`, and begin with none of the dots.",
+        ));
+    }
+    Ok(name.value.to_owned())
+}
+
+fn read_format(name: &Text<'_>) -> Result<Format> {
+    name.value.parse().map_err(|_| {
+        let all: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+        name.mistake(
+            &format!("there is no format `{}`", name.value.escape_debug()),
+            &format!("The formats are: {}.", all.join(", ")),
+        )
+    })
+}
+
+fn read_batch(section: &mut Section<'_>, batch: &mut BatchLimits) -> Result<()> {
+    if let Some((records, at)) = section.number("batch_records")? {
+        let fits = usize::try_from(records).ok();
+        batch.records = fits.filter(|n| (1..=100_000).contains(n)).ok_or_else(|| {
+            let message = format!("`batch_records` is {records}");
+            let remedy = "Write a number from 1 to 100000.";
+            section.source.mistake(at, &message, remedy)
+        })?;
+    }
+    if let Some(bytes) = section.text("batch_bytes")? {
+        let size = parse_size(bytes.value).and_then(|size| usize::try_from(size).ok());
+        batch.bytes = size.filter(|n| (1..=64 << 20).contains(n)).ok_or_else(|| {
+            let shown = bytes.value.escape_debug();
+            bytes.mistake(
+                &format!("`batch_bytes` is `{shown}`"),
+                "Write a whole number with its unit, up to \"64MiB\".",
+            )
+        })?;
+    }
+    if let Some(age) = section.text("batch_age")? {
+        batch.age = parse_duration(age.value)
+            .map_err(|error| age.mistake(&error.to_string(), "Write it as \"1s\"."))?;
+    }
+    Ok(())
+}

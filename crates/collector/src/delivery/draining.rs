@@ -1,0 +1,360 @@
+//! One output: what waits for it, batch after batch, and what becomes of its failures.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use confluence_audit_core::{RawRecord, Runtime};
+use confluence_audit_formats::Format;
+use futures_util::future::{Either, select};
+use tokio::sync::watch;
+
+use super::board::{Board, Failed, Notes, Phase, Standing};
+use super::{Labels, Patience, Route};
+use crate::output::{Entry, OutputName};
+use crate::spool::{OutputState, Spool, Spooled};
+use crate::{Error, Result};
+
+/// What all outputs share while they deliver.
+pub(super) struct World<'a> {
+    pub(super) spool: &'a dyn Spool,
+    /// Every output.
+    pub(super) names: &'a [OutputName],
+    pub(super) labels: &'a Labels,
+    pub(super) board: &'a Board,
+    pub(super) patience: Patience,
+    pub(super) runtime: &'a dyn Runtime,
+}
+
+/// An output under way.
+pub(super) struct Draining {
+    route: Route,
+    /// Its place on the board.
+    index: usize,
+    checkpoint: Option<Vec<u8>>,
+    /// The last number that it confirmed.
+    seq: i64,
+    /// Since it last got something.
+    failure: Option<Failure>,
+    is_ready: bool,
+    /// How often it was asked to try again, and did.
+    asked: u64,
+}
+
+/// Why an output gets nothing at present.
+struct Failure {
+    error: Error,
+    /// How often it has failed without getting anything.
+    attempts: u32,
+    /// The waits between these.
+    waited: Duration,
+    /// It is tried again after this; `None` when somebody has to ask.
+    again: Option<Duration>,
+}
+
+/// How a round of batches ended.
+enum Round {
+    /// Nothing more waits, or nothing that can be told to be its own.
+    Drained { is_behind: bool },
+    /// The delivery is to stop.
+    Stopped,
+    /// The output failed.
+    Failed(Error),
+}
+
+/// What became of one batch.
+enum Batch {
+    Delivered,
+    /// There was none; perhaps something waits that cannot be told to be its own.
+    None {
+        is_behind: bool,
+    },
+    Failed(Error),
+}
+
+impl Draining {
+    pub(super) fn new(route: Route, state: OutputState, index: usize) -> Self {
+        Self {
+            route,
+            index,
+            checkpoint: state.checkpoint,
+            seq: state.seq,
+            failure: None,
+            is_ready: false,
+            asked: 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> &OutputName {
+        self.route.output.name()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    pub(super) fn take_failure(&mut self, board: &Board) -> Option<Error> {
+        let failure = self.failure.take()?;
+        board.note(self.index, |standing| standing.failure = None);
+        Some(failure.error)
+    }
+
+    pub(super) fn warn_of_failure(&self) {
+        if let Some(failure) = &self.failure {
+            tracing::warn!(
+                output = %self.name(),
+                "{}; what it lacks waits in the spool, and all else goes on",
+                failure.error
+            );
+        }
+    }
+
+    /// Makes the output ready; what is wrong with it is noted.
+    pub(super) async fn prepare(&mut self, board: &Board) {
+        match self.route.output.prepare().await {
+            Ok(()) => self.is_ready = true,
+            Err(error) => self.fail(error, Duration::ZERO, board),
+        }
+    }
+
+    /// Delivers until the board ends it; fails only with the spool.
+    pub(super) async fn run(&mut self, world: &World<'_>) -> Result<()> {
+        let mut notes = world.board.subscribe();
+        if notes.borrow().asked == self.asked {
+            self.plan(world);
+        }
+        loop {
+            let (commits, phase) = {
+                let notes = notes.borrow_and_update();
+                (notes.commits, notes.phase)
+            };
+            if phase == Phase::Stop {
+                return Ok(());
+            }
+            if let Some(failure) = &self.failure {
+                let again = failure.again;
+                if !wait_for_another_try(world, &mut notes, again, self.asked).await {
+                    return Ok(());
+                }
+                self.asked = notes.borrow().asked;
+            }
+            match self.round(world, &mut notes).await? {
+                Round::Stopped => return Ok(()),
+                Round::Failed(error) => {
+                    let waited = self.failure.as_ref().and_then(|failure| failure.again);
+                    self.fail(error, waited.unwrap_or_default(), world.board);
+                    self.plan(world);
+                    if self.failure.as_ref().is_some_and(|it| it.attempts == 1) {
+                        self.warn_of_failure();
+                    }
+                }
+                Round::Drained { is_behind } => {
+                    self.recover(world.board);
+                    world.board.note(self.index, |standing| {
+                        standing.reached = commits;
+                        standing.is_behind = is_behind;
+                    });
+                    let more = |now: &Notes| now.commits > commits || now.phase != Phase::Open;
+                    wait_for(&mut notes, more).await;
+                    let now = notes.borrow();
+                    if now.phase != Phase::Open && now.commits == commits {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error, waited: Duration, board: &Board) {
+        let before = self.failure.take();
+        let before = before.map_or((0, Duration::ZERO), |it| (it.attempts, it.waited));
+        board.note(self.index, |standing| {
+            standing.failures += 1;
+            standing.is_behind = true;
+            standing.failure = Some(Failed {
+                message: error.chain(),
+                remedy: error.remedy().to_owned(),
+                given_up: false,
+            });
+        });
+        self.failure = Some(Failure {
+            error,
+            attempts: before.0.saturating_add(1),
+            waited: before.1.saturating_add(waited),
+            again: None,
+        });
+    }
+
+    /// Says when the output that has failed is tried again.
+    fn plan(&mut self, world: &World<'_>) {
+        let Some(failure) = &mut self.failure else {
+            return;
+        };
+        failure.again = world.patience.wait(
+            &failure.error,
+            failure.attempts,
+            failure.waited,
+            world.runtime.random(),
+        );
+        let given_up = failure.again.is_none();
+        world.board.note(self.index, |standing| {
+            if let Some(failed) = &mut standing.failure {
+                failed.given_up = given_up;
+            }
+        });
+    }
+
+    fn recover(&mut self, board: &Board) {
+        if self.failure.take().is_some() {
+            tracing::info!(output = %self.name(), "the output takes records again");
+            board.note(self.index, |standing| standing.failure = None);
+        }
+    }
+
+    /// Delivers what waits; fails only with the spool.
+    async fn round(
+        &mut self,
+        world: &World<'_>,
+        notes: &mut watch::Receiver<Notes>,
+    ) -> Result<Round> {
+        if !self.is_ready {
+            if let Err(error) = self.route.output.prepare().await {
+                return Ok(Round::Failed(error));
+            }
+            self.is_ready = true;
+        }
+        loop {
+            if notes.borrow().phase == Phase::Stop {
+                return Ok(Round::Stopped);
+            }
+            match self.batch(world, notes).await? {
+                Batch::Delivered => self.recover(world.board),
+                Batch::None { is_behind } => return Ok(Round::Drained { is_behind }),
+                Batch::Failed(error) => {
+                    // What made it ready may be what is wrong: a secret that was changed.
+                    self.is_ready = false;
+                    return Ok(Round::Failed(error));
+                }
+            }
+        }
+    }
+
+    async fn batch(
+        &mut self,
+        world: &World<'_>,
+        notes: &mut watch::Receiver<Notes>,
+    ) -> Result<Batch> {
+        let name = self.name().clone();
+        let mut batch = self.pending(world, notes).await?;
+        let source = &self.route.source;
+        let unsure = batch.iter().position(|it| source.holds(&it.site).is_none());
+        batch.truncate(unsure.unwrap_or(batch.len()));
+        let Some(last) = batch.last().map(|record| record.seq) else {
+            let is_behind = unsure.is_some();
+            return Ok(Batch::None { is_behind });
+        };
+        batch.retain(|record| source.holds(&record.site) == Some(true));
+        let entries = batch
+            .iter()
+            .map(|record| entry(record, self.route.format, world.labels));
+        let (entries, fits): (Vec<Entry>, Vec<bool>) =
+            entries.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let checkpoint = self.checkpoint.as_deref();
+        let done = match self.route.output.deliver(&entries, checkpoint).await {
+            Ok(done) => done,
+            Err(error) => return Ok(Batch::Failed(error)),
+        };
+        let seq = match done.lines {
+            all if all == batch.len() => last,
+            0 => self.seq,
+            some => batch[some - 1].seq,
+        };
+        world.spool.confirm(&name, seq, &done.checkpoint).await?;
+        world.spool.sweep(world.names).await?;
+        self.seq = seq;
+        self.checkpoint = Some(done.checkpoint);
+        let unfit = fits[..done.lines].iter().filter(|fits| !**fits).count();
+        world.board.note(self.index, |standing| {
+            standing.delivered += done.lines as u64;
+            standing.dead += done.dead as u64;
+            standing.unfit += unfit as u64;
+        });
+        if unfit > 0 {
+            tracing::warn!(
+                output = %name,
+                records = unfit,
+                "records did not fit the format {}; they were delivered as the site wrote them, \
+                 and are marked",
+                self.route.format
+            );
+        }
+        Ok(Batch::Delivered)
+    }
+
+    /// What is due; what is too little may become more while it waits.
+    async fn pending(
+        &self,
+        world: &World<'_>,
+        notes: &mut watch::Receiver<Notes>,
+    ) -> Result<Vec<Spooled>> {
+        let (name, limits) = (self.name(), self.route.batch);
+        let pending = || world.spool.pending(name, limits.records, limits.bytes);
+        let batch = pending().await?;
+        let bytes: usize = batch.iter().map(|record| record.line.len()).sum();
+        let is_full = batch.len() >= limits.records || bytes >= limits.bytes;
+        if batch.is_empty() || is_full || !world.patience.lingers() || limits.age.is_zero() {
+            return Ok(batch);
+        }
+        // It has not been outrun: it would rather have more.
+        let commits = notes.borrow().commits;
+        let note = |standing: &mut Standing| standing.reached = standing.reached.max(commits);
+        world.board.note(self.index, note);
+        let ends = pin!(wait_for(notes, |now| now.phase != Phase::Open));
+        select(ends, world.runtime.sleep(limits.age)).await;
+        pending().await
+    }
+}
+
+/// Returns when an output that has failed is due once more; `false` when the delivery ends before.
+async fn wait_for_another_try(
+    world: &World<'_>,
+    notes: &mut watch::Receiver<Notes>,
+    again: Option<Duration>,
+    asked: u64,
+) -> bool {
+    let ends = |now: &Notes| match again {
+        Some(_) => now.phase == Phase::Stop,
+        None => now.phase != Phase::Open,
+    };
+    {
+        let called = pin!(wait_for(notes, |now| now.asked > asked || ends(now)));
+        match again {
+            Some(after) => {
+                if let Either::Right(_) = select(called, world.runtime.sleep(after)).await {
+                    return true;
+                }
+            }
+            None => called.await,
+        }
+    }
+    notes.borrow().asked > asked
+}
+
+async fn wait_for(notes: &mut watch::Receiver<Notes>, condition: impl Fn(&Notes) -> bool) {
+    // It fails when the sender is gone, and whoever waits here borrows the board that holds it.
+    drop(notes.wait_for(|now| condition(now)).await);
+}
+
+fn entry(record: &Spooled, format: Format, labels: &Labels) -> Result<(Entry, bool)> {
+    let raw = RawRecord::parse(record.line.clone())
+        .map_err(|e| Error::internal("a record in the spool is not JSON").with_source(e))?;
+    let line = confluence_audit_formats::line(format, &raw, &labels.context(record));
+    let entry = Entry {
+        line: line.bytes,
+        site: labels.name(&record.site),
+        site_id: record.site.clone(),
+        time: record.time,
+        fingerprint: record.fingerprint,
+        ordinal: record.ordinal,
+    };
+    Ok((entry, line.fits))
+}

@@ -1,0 +1,108 @@
+//! Where the records of a run go, and from which site each output gets them.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
+use crate::delivery::{Route, Source};
+use crate::output::{FileOutput, Output, OutputName};
+use crate::{Error, ErrorKind, Result, SiteId};
+
+/// One output of a run, and whose records it gets.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What the spool calls it.
+    pub name: OutputName,
+    /// What people call it.
+    pub shown: String,
+    /// Whose records it gets.
+    pub source: Source,
+    config: OutputConfig,
+}
+
+/// What outputs need to know of where the program runs.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where what is kept between runs is.
+    pub state_dir: PathBuf,
+    /// Where systemd puts credentials.
+    pub credentials_dir: Option<PathBuf>,
+}
+
+impl Target {
+    /// All outputs of a run: one for each that is configured, or one for each and site. `sites`
+    /// are the configured ones, each with its id as far as that is known.
+    ///
+    /// # Errors
+    /// [`OutputCreate`](ErrorKind::OutputCreate) when a path cannot be made absolute.
+    pub fn of(
+        outputs: &[OutputConfig],
+        sites: &[(&SiteConfig, Option<SiteId>)],
+    ) -> Result<Vec<Self>> {
+        let known: Vec<SiteId> = sites.iter().filter_map(|(_, id)| id.clone()).collect();
+        let mut targets = Vec::new();
+        for output in outputs {
+            if !output.kind.is_per_site() {
+                targets.push(Self::new(output.clone(), None, Source::All)?);
+                continue;
+            }
+            for (site, id) in sites {
+                let source = match id {
+                    Some(id) => Source::Site(id.clone()),
+                    None => Source::Unknown(known.clone()),
+                };
+                let mut its = output.clone();
+                match &mut its.kind {
+                    OutputKind::File(file) => {
+                        file.path = file.path_for(&site.name).display().to_string();
+                    }
+                }
+                targets.push(Self::new(its, Some(&site.name), source)?);
+            }
+        }
+        Ok(targets)
+    }
+
+    fn new(config: OutputConfig, site: Option<&str>, source: Source) -> Result<Self> {
+        let name = match (&config.name, site) {
+            (Some(name), Some(site)) => format!("{name}:{site}"),
+            (Some(name), None) => name.clone(),
+            (None, _) => match &config.kind {
+                OutputKind::File(file) => file_name(file)?,
+            },
+        };
+        Ok(Self {
+            name: OutputName::new(name),
+            shown: config.kind.shown(),
+            source,
+            config,
+        })
+    }
+
+    /// The output itself. Nothing is touched yet.
+    pub fn output(&self, _: &Surroundings) -> Box<dyn Output> {
+        let name = self.name.clone();
+        match &self.config.kind {
+            OutputKind::File(file) => Box::new(FileOutput::new(name, &file.path)),
+        }
+    }
+
+    /// The output with what goes to it.
+    pub fn route(&self, surroundings: &Surroundings) -> Route {
+        Route {
+            output: self.output(surroundings),
+            format: self.config.format,
+            source: self.source.clone(),
+            batch: self.config.batch,
+        }
+    }
+}
+
+/// The name of a file output: its path, whatever the working directory is next time.
+fn file_name(file: &FileConfig) -> Result<String> {
+    let path = Path::new(&file.path);
+    let absolute = std::path::absolute(path).map_err(|error| {
+        let message = format!("the output's path {} cannot be used", path.display());
+        Error::new(ErrorKind::OutputCreate, message, "Give an absolute path.").with_source(error)
+    })?;
+    Ok(format!("file:{}", absolute.display()))
+}
