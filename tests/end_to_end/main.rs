@@ -6,6 +6,7 @@
 )]
 
 mod addresses;
+mod check;
 mod consent;
 mod credentials;
 mod dry_run;
@@ -14,6 +15,7 @@ mod faults;
 mod fetch;
 mod formats;
 mod lines;
+mod network;
 mod oauth_killed;
 mod oauth_setup;
 mod oauth_shared;

@@ -200,7 +200,9 @@ impl DyingFile {
     }
 
     fn write_part(&self, entries: &[Entry], bytes: usize) {
-        let lines = entries.iter().map(|entry| [&entry.line[..], b"\n"].concat());
+        let lines = entries
+            .iter()
+            .map(|entry| [&entry.line[..], b"\n"].concat());
         let batch: Vec<u8> = lines.flatten().collect();
         let part = &batch[..bytes.min(batch.len())];
         let mut file = OpenOptions::new().append(true).open(&self.path).unwrap();

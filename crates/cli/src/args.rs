@@ -249,6 +249,9 @@ pub(crate) struct CheckArgs {
     /// The output file to try, in place of the configured ones [default: flattened.json]
     #[arg(long, value_name = "F")]
     pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object: each finding with its level, remedy and exit code
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl Args {

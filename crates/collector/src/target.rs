@@ -78,6 +78,13 @@ impl Target {
         })
     }
 
+    /// The file that it appends to, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.config.kind {
+            OutputKind::File(file) => Some(Path::new(&file.path)),
+        }
+    }
+
     /// The output itself. Nothing is touched yet.
     pub fn output(&self, _: &Surroundings) -> Box<dyn Output> {
         let name = self.name.clone();

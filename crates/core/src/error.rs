@@ -147,7 +147,8 @@ impl ErrorKind {
             Self::Rejected => "Report the message: this request should not have been made.",
             Self::Unreachable => {
                 "Check the address, DNS, the proxy variables, and that this host may connect to \
-                 it. The next run goes on where this one stopped."
+                 it; where a certificate is not trusted, name your authority's in SSL_CERT_FILE. \
+                 The next run goes on where this one stopped."
             }
             Self::TokenStore => "Check that the token's file can be read and written.",
         }

@@ -1,0 +1,65 @@
+//! The way to the service: the proxy that leads there, or the name's addresses.
+
+use std::net::IpAddr;
+
+use confluence_audit_collector::config::{Address, SiteConfig};
+use confluence_audit_collector::{Error, ErrorKind, api};
+use confluence_audit_core::Origin;
+use hyper_util::client::proxy::matcher::Matcher;
+
+use super::finding::Findings;
+
+/// Looks at the way to each host that the site's requests go to.
+pub(super) async fn way(findings: &mut Findings, site: &SiteConfig) {
+    let mut origins = vec![api(site)];
+    if let Address::Url(url) = &site.address {
+        origins.push(Ok(url.clone()));
+    }
+    for origin in origins {
+        match origin {
+            Ok(origin) => to_origin(findings, &site.name, &origin).await,
+            Err(error) => findings.bad(&site.name, &error),
+        }
+    }
+}
+
+async fn to_origin(findings: &mut Findings, site: &str, origin: &Origin) {
+    // No proxy is asked for what is on this host.
+    if origin.is_loopback() {
+        return;
+    }
+    let host = origin.host();
+    let proxy = origin
+        .to_string()
+        .parse()
+        .ok()
+        .and_then(|uri| Matcher::from_env().intercept(&uri));
+    if let Some(proxy) = proxy {
+        // Not the whole address: it may hold the proxy's password.
+        let its_host = proxy.uri().authority();
+        let its_host = its_host.map_or("", |it| it.host());
+        let port = proxy.uri().port_u16().map(|port| format!(":{port}"));
+        let shown = format!("{its_host}{}", port.unwrap_or_default());
+        findings.good(
+            site,
+            &format!("{host} is reached through the proxy {shown}"),
+        );
+        return;
+    }
+    match tokio::net::lookup_host((host.trim_matches(['[', ']']), 443)).await {
+        Ok(found) => {
+            let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            let v6 = found.iter().filter(|ip| ip.is_ipv6()).count();
+            let v4 = found.len() - v6;
+            let text = format!("{host} has {v4} IPv4 and {v6} IPv6 addresses");
+            findings.good(site, &text);
+        }
+        Err(error) => {
+            let kind = ErrorKind::Service(confluence_audit_core::ErrorKind::Unreachable);
+            let message = format!("the name {host} cannot be resolved");
+            let remedy = "Check the name, /etc/resolv.conf, and whether this host may ask its DNS \
+                          server; behind a proxy set HTTPS_PROXY, also in the systemd unit.";
+            findings.bad(site, &Error::new(kind, message, remedy).with_source(error));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A site: its credentials, and everything that reading its log needs.
+
+use std::time::Duration;
+
+use confluence_audit_collector::config::{AuthConfig, SiteConfig};
+use confluence_audit_collector::token_file::{Kept, day};
+use confluence_audit_collector::{Error, Site, TokenFile, connect};
+use confluence_audit_core::{
+    AuditQuery, ErrorKind, RawRecord, Runtime as _, SystemRuntime, printable,
+};
+
+use super::finding::Findings;
+use crate::settings::Settings;
+
+/// A clock that is further off than this is worth a word; nothing depends on it.
+const SKEW: Duration = Duration::from_secs(30);
+
+pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: &SiteConfig) {
+    let name = &config.name;
+    let credentials_dir = settings.credentials_dir.as_deref();
+    if let AuthConfig::Oauth { token_file } = &config.auth
+        && let Ok(kept) = TokenFile::new(token_file).look()
+    {
+        consent_lasts(findings, name, &kept);
+    }
+    let connected = connect(&settings.http, config, credentials_dir).await;
+    let unread = |error: &Error| error.kind() == confluence_audit_collector::ErrorKind::Credentials;
+    if !connected.as_ref().is_err_and(unread) {
+        findings.good(name, "the credentials can be read, by their owner alone");
+    }
+    let site = match connected {
+        Ok(site) => site,
+        Err(error) => return findings.bad(name, &error),
+    };
+    findings.good(name, &format!("cloud id {}", site.id));
+    if !log_is_readable(findings, &site).await {
+        return;
+    }
+    match site.client.retention().await {
+        Ok(retention) => {
+            let units = printable(&retention.units, 40).to_lowercase();
+            let text = format!("records are kept for {} {units}", retention.number);
+            findings.good(name, &text);
+        }
+        // Reading the log does not need it.
+        Err(error) => {
+            let text = format!("how long records are kept is not said: {error}");
+            findings.good(name, &text);
+        }
+    }
+}
+
+fn consent_lasts(findings: &mut Findings, name: &str, kept: &Kept) {
+    let (given, end) = (day(kept.consent.given_at), day(kept.ends()));
+    let unused = day(kept.ends_unused().min(kept.ends()));
+    findings.good(
+        name,
+        &format!("the consent of {given} lasts until {end}, unused until {unused}"),
+    );
+    if let Some(warning) = kept.warning(SystemRuntime.now()) {
+        let remedy = "Run confluence-audit-oauth-setup again before that day.";
+        findings.warn(name, &warning, remedy);
+    }
+}
+
+/// Asks for one record, which needs everything that a run needs.
+async fn log_is_readable(findings: &mut Findings, site: &Site) -> bool {
+    let name = &site.name;
+    let page = match site.client.audit(&AuditQuery::new().limit(1)).await {
+        Ok(page) => page,
+        Err(error) => {
+            for held in held_before(error.kind()) {
+                findings.good(name, held);
+            }
+            findings.bad(name, &Error::service(name, error));
+            return false;
+        }
+    };
+    let newest = page.records.first().and_then(RawRecord::time);
+    let newest = newest.map_or("it is empty".to_owned(), |at| format!("newest record {at}"));
+    for held in [CREDENTIALS, SCOPE, PLAN] {
+        findings.good(name, held);
+    }
+    findings.good(name, &format!("the audit log can be read; {newest}"));
+    let now = SystemRuntime.now();
+    if let Some(theirs) = page.server_time {
+        let skew = now.since(theirs).max(theirs.since(now));
+        let seconds = skew.as_secs();
+        if skew > SKEW {
+            findings.warn(
+                name,
+                &format!("this host's clock is {seconds} s off the service's"),
+                "Set it, best by NTP. Nothing is lost by it: the service's clock is the one that \
+                 counts.",
+            );
+        } else {
+            let text = format!(
+                "this host's clock agrees with the service's within {} s",
+                seconds + 1
+            );
+            findings.good(name, &text);
+        }
+    }
+    true
+}
+
+const CREDENTIALS: &str = "the credentials are accepted";
+const SCOPE: &str = "they have the scope read:audit-log:confluence";
+const PLAN: &str = "the site's plan has an audit log, and the account may read it";
+
+/// What the service must have found to be in order before it refused so.
+fn held_before(refusal: ErrorKind) -> &'static [&'static str] {
+    match refusal {
+        ErrorKind::MissingScope => &[CREDENTIALS],
+        ErrorKind::NotPermitted | ErrorKind::FreePlan => &[CREDENTIALS, SCOPE],
+        _ => &[],
+    }
+}
