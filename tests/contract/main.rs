@@ -13,6 +13,7 @@ mod endpoints;
 mod errors;
 mod fixture;
 mod fixtures;
+mod gate;
 mod kept;
 mod log;
 mod oauth;

@@ -74,7 +74,7 @@ pub use retry::RetryPolicy;
 pub use runtime::{Runtime, SystemRuntime};
 pub use sites::{CloudId, Site, accessible_resources, tenant_info};
 pub use time::Timestamp;
-pub use transport::{Answer, Http, HttpBuilder, HttpStats};
+pub use transport::{Answer, Gate, Http, HttpBuilder, HttpStats};
 pub use typed::{AffectedObject, AuditRecord, Author, ChangedValue};
 
 /// The README's example is compiled with the others.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
@@ -23,11 +24,29 @@ use crate::{Timestamp, printable, rate_limit};
 pub struct Http(Arc<Inner>);
 
 struct Inner {
+    shared: Arc<Shared>,
+    counters: Counters,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+/// What is large, or is said once for all.
+struct Shared {
     remote: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
     settings: HttpBuilder,
-    counters: Counters,
     deprecation_noted: AtomicBool,
+}
+
+/// Stands before each attempt of a request, and is told what came of it: a rate limit of one's
+/// own, and a count by status.
+#[async_trait]
+pub trait Gate: Send + Sync + fmt::Debug {
+    /// Returns when the next attempt may be made.
+    async fn pass(&self);
+
+    /// An attempt got an answer with `status`, or none; `asked` is how long the service wants to
+    /// be left in peace, where it says so.
+    fn answered(&self, status: Option<u16>, asked: Option<Duration>);
 }
 
 /// The settings of an [`Http`].
@@ -82,11 +101,14 @@ impl HttpBuilder {
     /// Makes the client. Nothing is connected before the first request.
     pub fn build(self) -> Http {
         Http(Arc::new(Inner {
-            remote: OnceLock::new(),
-            local: OnceLock::new(),
-            settings: self,
+            shared: Arc::new(Shared {
+                remote: OnceLock::new(),
+                local: OnceLock::new(),
+                settings: self,
+                deprecation_noted: AtomicBool::new(false),
+            }),
             counters: Counters::default(),
-            deprecation_noted: AtomicBool::new(false),
+            gate: None,
         }))
     }
 
@@ -209,6 +231,17 @@ impl Http {
         }
     }
 
+    /// The same connections, limits and retries behind a gate, with counts of their own: for one
+    /// of many sites.
+    #[must_use]
+    pub fn behind(&self, gate: Arc<dyn Gate>) -> Self {
+        Self(Arc::new(Inner {
+            shared: Arc::clone(&self.0.shared),
+            counters: Counters::default(),
+            gate: Some(gate),
+        }))
+    }
+
     /// What has gone over it so far, all clones together.
     pub fn stats(&self) -> HttpStats {
         let counters = &self.0.counters;
@@ -223,7 +256,7 @@ impl Http {
 
     /// The clock that it goes by, and its sleep and randomness.
     pub fn runtime(&self) -> &dyn Runtime {
-        &*self.0.settings.runtime
+        &*self.0.shared.settings.runtime
     }
 
     /// Makes the request until `read` accepts an answer, the failure is not a passing one, or the
@@ -245,9 +278,17 @@ impl Http {
                 None => HeaderMap::new(),
             };
             let secrets = request.secrets.clone().and_of(&headers);
+            if let Some(gate) = &self.0.gate {
+                gate.pass().await;
+            }
             let (error, asked) = match self.attempt(&request, headers.clone()).await {
-                Err(error) => (error, None),
+                Err(error) => {
+                    self.tell_gate(None, None);
+                    (error, None)
+                }
                 Ok((answer, broken)) => {
+                    let wait = rate_limit::wait(&answer.headers, self.runtime().now());
+                    self.tell_gate(Some(answer.status.as_u16()), wait);
                     // A refusal is one however its body ends.
                     let broken = broken.filter(|_| answer.status.is_success());
                     let error = match broken.map_or_else(|| read(&answer), Err) {
@@ -260,7 +301,6 @@ impl Http {
                     };
                     let id = answer.request_id().filter(|id| !secrets.stand_in(id));
                     request_ids.extend(id.map(|id| printable(&String::from_utf8_lossy(id), 100)));
-                    let wait = rate_limit::wait(&answer.headers, self.runtime().now());
                     (error.with_status(answer.status.as_u16()), wait)
                 }
             };
@@ -273,7 +313,7 @@ impl Http {
                 self.0.counters.retries.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            let policy = &self.0.settings.retry;
+            let policy = &self.0.shared.settings.retry;
             let wait = is_worth_retrying(&error, &request)
                 .then(|| policy.wait(attempts, waited, asked, self.runtime().random()))
                 .flatten();
@@ -296,6 +336,12 @@ impl Http {
                     .rate_limited_millis
                     .fetch_add(millis, Ordering::Relaxed);
             }
+        }
+    }
+
+    fn tell_gate(&self, status: Option<u16>, asked: Option<Duration>) {
+        if let Some(gate) = &self.0.gate {
+            gate.answered(status, asked);
         }
     }
 
@@ -340,7 +386,7 @@ impl Http {
         response: &mut reqwest::Response,
         body: &mut BytesMut,
     ) -> Result<(), Error> {
-        let limit = self.0.settings.body_limit;
+        let limit = self.0.shared.settings.body_limit;
         while let Some(piece) = response.chunk().await.map_err(|e| {
             Error::new(ErrorKind::CutBody, "the answer broke off").with_source(e.without_url())
         })? {
@@ -360,7 +406,11 @@ impl Http {
             .iter()
             .find(|value| value.as_bytes().starts_with(b"299"));
         if let Some(warning) = announced
-            && !self.0.deprecation_noted.swap(true, Ordering::Relaxed)
+            && !self
+                .0
+                .shared
+                .deprecation_noted
+                .swap(true, Ordering::Relaxed)
         {
             let text = printable(&String::from_utf8_lossy(warning.as_bytes()), 300);
             tracing::warn!("{} is announced to change: {text}", request.name());
@@ -369,7 +419,7 @@ impl Http {
 
     /// A loopback origin is plain http: a proxy would see the credential, and may not reach it.
     fn client_for(&self, origin: &Origin) -> Result<&reqwest::Client, Error> {
-        let inner = &*self.0;
+        let inner = &*self.0.shared;
         let local = origin.is_loopback();
         let slot = if local { &inner.local } else { &inner.remote };
         if let Some(client) = slot.get() {
@@ -395,7 +445,7 @@ fn is_worth_retrying(error: &Error, request: &Request<'_>) -> bool {
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http")
-            .field("settings", &self.0.settings)
+            .field("settings", &self.0.shared.settings)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
