@@ -19,6 +19,7 @@ mod pass;
 mod reader;
 mod reread;
 mod room;
+pub mod schedule;
 pub mod secret;
 mod site_id;
 mod size;
