@@ -1,0 +1,47 @@
+//! The figures as a file: whole, or not at all.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::{Dialect, Figures};
+use crate::{Error, ErrorKind, Result};
+
+/// Writes the figures for node_exporter's textfile collector, which must never see half of them:
+/// beside the file, then renamed into its place. Others can read it.
+///
+/// # Errors
+/// [`OutputCreate`](ErrorKind::OutputCreate) when it cannot be made, and [`Io`](ErrorKind::Io) when
+/// writing fails.
+pub fn write(figures: &Figures, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    // The collector reads `*.prom` alone, so that it passes over this one.
+    let file = tempfile::Builder::new()
+        .prefix(".confluence-audit-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir);
+    let mut file = file.map_err(|error| {
+        Error::new(
+            ErrorKind::OutputCreate,
+            format!("the metrics file {shown} cannot be made"),
+            "Make its directory writable for this user, or name another with --metrics-file.",
+        )
+        .with_source(error)
+    })?;
+    let failed = |error: std::io::Error| {
+        Error::new(
+            ErrorKind::Io,
+            format!("writing the metrics file {shown} failed"),
+            "See whether there is space. The records are not affected.",
+        )
+        .with_source(error)
+    };
+    let text = figures.text(Dialect::Classic);
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
