@@ -9,6 +9,7 @@ use confluence_audit_collector::config::{Format, MOST_JOBS};
 use confluence_audit_collector::{ParseWhenError, When};
 use confluence_audit_core::printable;
 
+use crate::generate::GenerateCommand;
 use crate::report::Failure;
 use crate::state::StateCommand;
 use crate::verify::VerifyArgs;
@@ -182,6 +183,10 @@ pub(crate) enum Command {
     },
     /// Lists the sites that the credentials reach
     Sites,
+    /// Prints or writes what a host needs: configuration, units, log rotation, completions, manual
+    /// pages
+    #[command(subcommand)]
+    Generate(GenerateCommand),
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod export;
 mod fetch;
+mod generate;
 mod logging;
 mod progress;
 mod report;
@@ -44,6 +45,7 @@ fn run(args: Args) -> Result<(), report::Failure> {
             Command::Check(check) => check::run(&args.site, check).await,
             Command::Status { json } => status::run(&args.site, json).await,
             Command::Sites => sites::run(&args.site).await,
+            Command::Generate(generate) => generate::run(&args.site, generate),
         }
     })
 }

@@ -189,7 +189,7 @@ fn consented_site(token_file: &Path) -> Result<SiteConfig> {
     })
 }
 
-fn named(args: &SiteArgs) -> Result<Option<Address>> {
+pub(crate) fn named(args: &SiteArgs) -> Result<Option<Address>> {
     if let Some(id) = &args.cloud_id {
         let id = CloudId::new(id).map_err(|error| {
             Error::new(
@@ -208,7 +208,7 @@ fn named(args: &SiteArgs) -> Result<Option<Address>> {
 }
 
 /// What a site is called that has no name of its own.
-fn name(address: &Address) -> String {
+pub(crate) fn name(address: &Address) -> String {
     match address {
         Address::CloudId(id) => id.to_string(),
         Address::Url(url) => {

@@ -1,0 +1,265 @@
+//! `generate`: what a host needs beside the program, filled in for its configuration: the
+//! configuration itself, systemd's units, logrotate's rule, completions and manual pages.
+//!
+//! The files of `packaging/` are the templates. They are whole and valid as they stand there, which
+//! is how packages install them; here, single lines of them are changed.
+
+mod completions;
+mod config;
+mod host;
+mod lines;
+mod logrotate;
+mod man;
+mod systemd;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap_complete::Shell;
+use confluence_audit_collector::{Error, ErrorKind, Result};
+
+use crate::args::SiteArgs;
+use crate::report::Failure;
+
+/// What is generated.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum GenerateCommand {
+    /// A configuration file that explains every setting, filled in from the flags and the
+    /// environment. It asks nothing, and reads no other configuration
+    Config {
+        /// The file to append to [default: /var/log/confluence-audit/flattened.json]
+        #[arg(long, value_name = "F")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// systemd's units, and the user and the folders that they need
+    Systemd {
+        /// The user that collects
+        #[arg(long, value_name = "USER", value_parser = host::account, default_value = host::USER)]
+        user: String,
+        /// The group that may read the records [default: the group that is called as the user]
+        #[arg(long, value_name = "GROUP", value_parser = host::account)]
+        group: Option<String>,
+        /// Only what differs from the packaged units, as drop-ins to them
+        #[arg(long)]
+        drop_in: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// logrotate's rule for the configured files
+    Logrotate {
+        /// The user that collects
+        #[arg(long, value_name = "USER", value_parser = host::account, default_value = host::USER)]
+        user: String,
+        /// The group that may read the records [default: the group that is called as the user]
+        #[arg(long, value_name = "GROUP", value_parser = host::account)]
+        group: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The manual page; with --dir those of all commands
+    Man {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where it goes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Place {
+    /// Write files below DIR, each where a host has it; `/` is this host. Without it they are
+    /// printed
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Replace files that are there and say something else
+    #[arg(long, requires = "dir")]
+    force: bool,
+}
+
+/// A file as a host has it.
+#[derive(Debug, PartialEq, Eq)]
+struct File {
+    /// Its path, from the root on, without the first slash.
+    path: String,
+    text: Vec<u8>,
+}
+
+impl File {
+    fn new(path: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
+        Self {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+}
+
+pub(crate) fn run(site: &SiteArgs, command: GenerateCommand) -> std::result::Result<(), Failure> {
+    let (files, place) = match command {
+        GenerateCommand::Config { output, place } => {
+            let text = config::filled(site, output.as_deref())?;
+            (vec![File::new(config::PATH, text)], place)
+        }
+        GenerateCommand::Systemd {
+            user,
+            group,
+            drop_in,
+            place,
+        } => {
+            let host = host::Host::read(site, user, group)?;
+            let files = if drop_in {
+                systemd::drop_ins(&host)
+            } else {
+                systemd::units(&host)
+            };
+            (files?, place)
+        }
+        GenerateCommand::Logrotate { user, group, place } => {
+            let host = host::Host::read(site, user, group)?;
+            (vec![logrotate::rule(&host)?], place)
+        }
+        GenerateCommand::Completions { shell, place } => (vec![completions::of(shell)], place),
+        GenerateCommand::Man { place } => {
+            let mut pages = man::pages().map_err(Failure::stdout)?;
+            if place.dir.is_none() {
+                // The first is the program's own.
+                pages.truncate(1);
+            }
+            (pages, place)
+        }
+    };
+    match &place.dir {
+        Some(dir) => {
+            for file in &files {
+                write(file, dir, place.force)?;
+            }
+            Ok(())
+        }
+        None => print(&files).map_err(Failure::stdout),
+    }
+}
+
+fn print(files: &[File]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for file in files {
+        if files.len() > 1 {
+            writeln!(out, "# ==> /{} <==\n", file.path)?;
+        }
+        out.write_all(&file.text)?;
+        if files.len() > 1 {
+            writeln!(out)?;
+        }
+    }
+    out.flush()
+}
+
+/// Writes a file that is not there yet, and says so.
+fn write(file: &File, dir: &Path, force: bool) -> std::result::Result<(), Failure> {
+    let path = dir.join(&file.path);
+    let shown = path.display();
+    match fs::read(&path) {
+        Ok(there) if there == file.text => return said(&format!("{shown} is as it should be")),
+        Ok(_) if !force => {
+            return Err(Failure::Error(Error::new(
+                ErrorKind::OutputCreate,
+                format!("{shown} is there already and says something else"),
+                "Compare it with what is printed without --dir, and replace it with --force.",
+            )));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    replace(&path, &file.text).map_err(|error| {
+        let remedy = "Give a folder that this user can write, or leave --dir away to print it.";
+        Error::new(
+            ErrorKind::OutputCreate,
+            format!("{shown} cannot be written"),
+            remedy,
+        )
+        .with_source(error)
+    })?;
+    said(&format!("{shown} is written"))
+}
+
+fn said(text: &str) -> std::result::Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
+}
+
+/// Puts the whole file in its place at once: a reader sees the old one or the new one.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = dir.join(format!(".{name}.{}", std::process::id()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        // Nothing in these files is secret; the user that collects has to read them.
+        .mode(0o644)
+        .open(&new)
+        .and_then(|mut file| {
+            file.write_all(text)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// A template has lost the line that was to be changed.
+fn no_such_line(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        format!("the template has no line for `{what}`"),
+        "Please report it.",
+    )
+}
+
+fn checked(path: &Path) -> Result<&str> {
+    path.to_str()
+        .filter(|text| !text.chars().any(char::is_control))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!(
+                    "the path {} cannot stand in a file of settings",
+                    path.display()
+                ),
+                "Choose one without control characters, in UTF-8.",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_says_something_else_is_left_alone_unless_it_is_forced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = dir.path().join("etc/x/unit");
+        let file = |text: &str| File::new("etc/x/unit", text);
+        assert!(write(&file("one"), dir.path(), false).is_ok());
+        assert!(write(&file("one"), dir.path(), false).is_ok());
+        let refused = write(&file("two"), dir.path(), false);
+        let Err(Failure::Error(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.exit_code(), 73);
+        assert_eq!(fs::read_to_string(&at).expect("it"), "one");
+        assert!(write(&file("two"), dir.path(), true).is_ok());
+        assert_eq!(fs::read_to_string(&at).expect("it"), "two");
+        let names = fs::read_dir(dir.path().join("etc/x")).expect("it");
+        assert_eq!(names.count(), 1, "nothing else is left there");
+    }
+}

@@ -1,0 +1,251 @@
+//! What a host's files have to know of the configuration: who collects, what is read and written,
+//! and which credentials have to be handed over.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use confluence_audit_collector::config::{AuthConfig, Secret, SiteConfig};
+use confluence_audit_collector::{Config, Error, ErrorKind, Result};
+
+use super::checked;
+use crate::args::SiteArgs;
+use crate::settings;
+
+/// Who collects, unless another is named.
+pub(super) const USER: &str = "confluence-audit";
+/// Where packages keep the programs.
+const PROGRAMS: &str = "/usr/bin";
+const CONFIG: &str = "/etc/confluence-audit/config.toml";
+/// What the packaged units open for writing.
+const STATE: &str = "/var/lib/confluence-audit";
+const LOGS: &str = "/var/log/confluence-audit";
+const OUTPUT: &str = "/var/log/confluence-audit/flattened.json";
+
+/// The host, as far as units and rules depend on it.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) user: String,
+    pub(super) group: String,
+    /// The folder of the programs.
+    pub(super) programs: PathBuf,
+    /// The configuration, where it is not at its usual place.
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) interval: Duration,
+    /// The files that records are appended to.
+    pub(super) outputs: Vec<PathBuf>,
+    /// Folders that are written to, beyond those that the packaged units open.
+    pub(super) written: BTreeSet<PathBuf>,
+    /// Secrets with an absolute path: they are read as they are.
+    pub(super) read: BTreeSet<PathBuf>,
+    /// The secrets that systemd hands over: the names in the configuration, and their files.
+    pub(super) credentials: Vec<(String, PathBuf)>,
+}
+
+impl Host {
+    /// Takes it from the configuration file; where there is none, from what packages install.
+    pub(super) fn read(args: &SiteArgs, user: String, group: Option<String>) -> Result<Self> {
+        let file = args.config.clone().or_else(settings::default_config_file);
+        let (config, file) = match file {
+            Some(file) => {
+                let file = std::path::absolute(&file).unwrap_or(file);
+                (Config::load(&file)?, file)
+            }
+            None => (Config::default(), PathBuf::from(CONFIG)),
+        };
+        let state = args.state_dir.clone().or(config.state.dir.clone());
+        let mut host = Self::of(&config, state, &file)?;
+        host.group = group.unwrap_or_else(|| user.clone());
+        host.user = user;
+        if let Ok(program) = std::env::current_exe()
+            && let Some(folder) = program.parent()
+        {
+            folder.clone_into(&mut host.programs);
+        }
+        Ok(host)
+    }
+
+    /// The same for the packaged user and programs.
+    pub(super) fn of(config: &Config, state: Option<PathBuf>, file: &Path) -> Result<Self> {
+        let mut host = Self {
+            user: USER.to_owned(),
+            group: USER.to_owned(),
+            programs: PathBuf::from(PROGRAMS),
+            config_file: (file != Path::new(CONFIG)).then(|| file.to_owned()),
+            interval: config.collect.interval,
+            outputs: Vec::new(),
+            written: BTreeSet::new(),
+            read: BTreeSet::new(),
+            credentials: Vec::new(),
+        };
+        if let Some(dir) = state {
+            host.writes(absolute(&dir, "the state")?);
+        }
+        for output in &config.outputs {
+            let sites: Vec<&str> = if output.is_per_site() {
+                config.sites.iter().map(|site| site.name.as_str()).collect()
+            } else {
+                vec![""]
+            };
+            for site in sites {
+                let path = absolute(&output.path_for(site), "an output")?;
+                if let Some(folder) = path.parent() {
+                    host.writes(folder.to_owned());
+                }
+                host.outputs.push(path);
+            }
+        }
+        if host.outputs.is_empty() {
+            host.outputs.push(PathBuf::from(OUTPUT));
+        }
+        for site in &config.sites {
+            host.signs_in(site, file.parent().unwrap_or(Path::new("/")))?;
+        }
+        Ok(host)
+    }
+
+    fn writes(&mut self, folder: PathBuf) {
+        if ![STATE, LOGS].iter().any(|open| folder.starts_with(open)) {
+            self.written.insert(folder);
+        }
+    }
+
+    fn signs_in(&mut self, site: &SiteConfig, beside: &Path) -> Result<()> {
+        let secret = match &site.auth {
+            AuthConfig::ApiToken { token, .. } => token,
+            AuthConfig::ServiceAccount { client_secret, .. } => client_secret,
+            // Each refresh puts a new file in its place.
+            AuthConfig::Oauth { token_file } => {
+                let file = absolute(token_file, "an OAuth token file")?;
+                if let Some(folder) = file.parent() {
+                    self.writes(folder.to_owned());
+                }
+                return Ok(());
+            }
+        };
+        let Secret::File(name) = secret else {
+            return Ok(());
+        };
+        if name == Path::new("-") {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "site {}: a unit has no standard input to read a secret from",
+                    site.name
+                ),
+                "Name a file in the configuration.",
+            ));
+        }
+        if name.components().count() > 1 {
+            self.read.insert(absolute(name, "a secret")?);
+            return Ok(());
+        }
+        let id = checked(name)?.to_owned();
+        // Sites can share a credential.
+        if !self.credentials.iter().any(|(known, _)| *known == id) {
+            let file = beside.join(name);
+            checked(&file)?;
+            self.credentials.push((id, file));
+        }
+        Ok(())
+    }
+}
+
+/// The name of a user or a group, as it can stand in a line.
+pub(super) fn account(name: &str) -> std::result::Result<String, &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err("it is not a name such as `getent passwd` shows");
+    }
+    Ok(name.to_owned())
+}
+
+/// A unit has no working directory that a relative path could mean.
+fn absolute(path: &Path, what: &str) -> Result<PathBuf> {
+    checked(path)?;
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        format!(
+            "{what} is at {}, which is relative to a working directory",
+            path.display()
+        ),
+        "Give it an absolute path in the configuration: a unit has no such directory.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Host> {
+        let config = Config::from_toml(text, "x").expect("it can be read");
+        Host::of(&config, config.state.dir.clone(), Path::new(CONFIG))
+    }
+
+    const SITES: &str = r#"
+[state]
+dir = "/srv/state"
+[[site]]
+name = "a"
+url = "https://a.example"
+auth = { kind = "api-token", email = "x@a.example", token_file = "a.token" }
+[[site]]
+name = "b"
+url = "https://b.example"
+auth = { kind = "oauth", token_file = "/srv/oauth/b.json" }
+[[site]]
+name = "c"
+url = "https://c.example"
+auth = { kind = "service-account", client_id = "c", client_secret_file = "/etc/c.secret" }
+[[output]]
+kind = "file"
+path = "/srv/out/{site}.json"
+[[output]]
+kind = "file"
+path = "/var/log/confluence-audit/all.json"
+"#;
+
+    #[test]
+    fn all_that_a_run_reads_and_writes_is_known() {
+        let host = of(SITES).expect("it");
+        let shown = |paths: &BTreeSet<PathBuf>| -> Vec<String> {
+            paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect()
+        };
+        assert_eq!(
+            shown(&host.written),
+            ["/srv/oauth", "/srv/out", "/srv/state"]
+        );
+        assert_eq!(shown(&host.read), ["/etc/c.secret"]);
+        assert_eq!(
+            host.credentials,
+            [(
+                "a.token".to_owned(),
+                PathBuf::from("/etc/confluence-audit/a.token")
+            )]
+        );
+        assert_eq!(host.outputs.len(), 4);
+        assert_eq!(host.outputs[2], Path::new("/srv/out/c.json"));
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_since_a_unit_has_no_working_directory() {
+        let error = of("[[output]]\nkind = \"file\"\npath = \"flattened.json\"").expect_err("it");
+        assert_eq!(error.exit_code(), 78);
+    }
+
+    #[test]
+    fn a_path_that_would_break_a_line_is_refused() {
+        assert!(of("[[output]]\nkind = \"file\"\npath = \"/srv/a\\nUser=root\"").is_err());
+    }
+
+    #[test]
+    fn a_secret_on_standard_input_is_refused() {
+        assert!(of(&SITES.replace("a.token", "-")).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! `generate systemd`: service, timer and daemon, with the user and the folders that they need; or
+//! only what differs from the packaged ones, as drop-ins.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use confluence_audit_collector::Result;
+
+use super::host::{Host, USER};
+use super::lines::Lines;
+use super::{File, checked};
+
+const SERVICE: &str = include_str!("../../../../packaging/systemd/confluence-audit.service");
+const DAEMON: &str = include_str!("../../../../packaging/systemd/confluence-auditd.service");
+const TIMER: &str = include_str!("../../../../packaging/systemd/confluence-audit.timer");
+const SYSUSERS: &str = include_str!("../../../../packaging/sysusers.d/confluence-audit.conf");
+const TMPFILES: &str = include_str!("../../../../packaging/tmpfiles.d/confluence-audit.conf");
+
+const SYSTEM: &str = "etc/systemd/system";
+
+/// Places that the units hide from the program, or replace with an empty one.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+/// One setting of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    key: &'static str,
+    value: String,
+    /// It may stand there several times; otherwise it takes the other's place.
+    listed: bool,
+}
+
+/// The whole units.
+pub(super) fn units(host: &Host) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (name, template, section, settings) in parts(host)? {
+        let mut lines = Lines::unit(template);
+        for Setting { key, value, listed } in &settings {
+            if *listed {
+                lines.add(section, key, value)?;
+            } else {
+                lines.set(section, key, value)?;
+            }
+        }
+        if name == "confluence-audit.timer" && !settings.is_empty() {
+            let every = format!("every {}", spelled(host.interval));
+            let description = format!("Collect the audit log of Confluence Cloud {every}");
+            lines.set("[Unit]", "Description", &description)?;
+        }
+        files.push(File::new(format!("{SYSTEM}/{name}"), lines.text()));
+    }
+    let (user, group) = (&host.user, &host.group);
+    let mut sysusers = SYSUSERS.replace(&format!("u {USER} "), &format!("u {user} "));
+    if user != group {
+        let _ = write!(sysusers, "g {group} -\nm {user} {group}\n");
+    }
+    let owners = format!(" {USER} {USER} -");
+    let mut tmpfiles = TMPFILES.replace(&owners, &format!(" {user} {group} -"));
+    for path in &host.outputs {
+        let line = format!("f {} 0640 {user} {group} -\n", specifiers(&word(path)?));
+        if !tmpfiles.contains(&line) {
+            tmpfiles.push_str(&line);
+        }
+    }
+    files.push(File::new("etc/sysusers.d/confluence-audit.conf", sysusers));
+    files.push(File::new("etc/tmpfiles.d/confluence-audit.conf", tmpfiles));
+    Ok(files)
+}
+
+/// What differs from the packaged units.
+pub(super) fn drop_ins(host: &Host) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (name, _, section, settings) in parts(host)? {
+        let mut text = format!(
+            "# What differs from the packaged {name}, by `confluence-audit generate systemd \
+             --drop-in`.\n\n{section}\n"
+        );
+        for Setting { key, value, listed } in &settings {
+            // These two add to what is there, and have to be emptied first.
+            if !listed && matches!(*key, "ExecStart" | "OnCalendar") {
+                let _ = writeln!(text, "{key}=");
+            }
+            let _ = writeln!(text, "{key}={value}");
+        }
+        if !settings.is_empty() {
+            let path = format!("{SYSTEM}/{name}.d/50-configuration.conf");
+            files.push(File::new(path, text));
+        }
+    }
+    Ok(files)
+}
+
+type Part = (&'static str, &'static str, &'static str, Vec<Setting>);
+
+/// Each unit's name, its template, and what differs from that in one of its sections.
+fn parts(host: &Host) -> Result<[Part; 3]> {
+    let changed = |template: &str, section: &str, settings: Vec<Setting>| -> Vec<Setting> {
+        let lines = Lines::unit(template);
+        let differs = |setting: &Setting| {
+            setting.listed || lines.get(section, setting.key) != Some(&setting.value)
+        };
+        settings.into_iter().filter(differs).collect()
+    };
+    let service = settings(host, "confluence-audit", &["fetch"])?;
+    let daemon = settings(host, "confluence-auditd", &[])?;
+    let timer = turns(host.interval);
+    Ok([
+        (
+            "confluence-audit.service",
+            SERVICE,
+            "[Service]",
+            changed(SERVICE, "[Service]", service),
+        ),
+        (
+            "confluence-audit.timer",
+            TIMER,
+            "[Timer]",
+            changed(TIMER, "[Timer]", timer),
+        ),
+        (
+            "confluence-auditd.service",
+            DAEMON,
+            "[Service]",
+            changed(DAEMON, "[Service]", daemon),
+        ),
+    ])
+}
+
+/// All that depends on the configuration in one service.
+fn settings(host: &Host, program: &str, command: &[&str]) -> Result<Vec<Setting>> {
+    let one = |key, value: String| Setting {
+        key,
+        value,
+        listed: false,
+    };
+    let listed = |key, value: String| Setting {
+        key,
+        value,
+        listed: true,
+    };
+    let mut start = specifiers(&word(&host.programs.join(program))?);
+    for word in command {
+        start.push(' ');
+        start.push_str(word);
+    }
+    if let Some(file) = &host.config_file {
+        let file = specifiers(&word(file)?).replace('$', "$$");
+        start.push_str(" --config ");
+        start.push_str(&file);
+    }
+    let mut settings = vec![
+        one("ExecStart", start),
+        one("User", host.user.clone()),
+        one("Group", host.group.clone()),
+    ];
+    for (id, file) in &host.credentials {
+        // The name stands before a colon, the rest of the line is the path, as it is.
+        let value = format!("{}:{}", specifiers(id), specifiers(checked(file)?));
+        settings.push(listed("LoadCredential", value));
+    }
+    let hidden = |path: &Path| HIDDEN.iter().any(|place| path.starts_with(place));
+    let seen = host.config_file.iter().chain(&host.read);
+    let at_home = ["/home", "/root", "/run/user"];
+    if host
+        .written
+        .iter()
+        .chain(seen.clone())
+        .any(|path| at_home.iter().any(|home| path.starts_with(home)))
+        || host.programs.starts_with("/home")
+        || host.programs.starts_with("/root")
+    {
+        // Empty folders, in which only what is named below appears.
+        settings.push(one("ProtectHome", "tmpfs".to_owned()));
+    }
+    for path in seen.filter(|path| hidden(path)) {
+        settings.push(listed("BindReadOnlyPaths", specifiers(&word(path)?)));
+    }
+    if hidden(&host.programs) {
+        let program = host.programs.join(program);
+        settings.push(listed("BindReadOnlyPaths", specifiers(&word(&program)?)));
+    }
+    for path in &host.written {
+        let key = if hidden(path) {
+            "BindPaths"
+        } else {
+            "ReadWritePaths"
+        };
+        settings.push(listed(key, specifiers(&word(path)?)));
+    }
+    Ok(settings)
+}
+
+/// The timer's turns. The calendar knows turns that divide a minute, an hour or a day; others are
+/// counted from the last one.
+fn turns(interval: Duration) -> Vec<Setting> {
+    let seconds = interval.as_secs().max(1);
+    let calendar = if seconds < 60 && 60_u64.is_multiple_of(seconds) {
+        Some(format!("*:*:0/{seconds}"))
+    } else if seconds.is_multiple_of(60) && seconds < 3600 && 3600_u64.is_multiple_of(seconds) {
+        Some(format!("*:0/{}", seconds / 60))
+    } else if seconds.is_multiple_of(3600) && seconds < 86_400 && 86_400_u64.is_multiple_of(seconds)
+    {
+        Some(format!("0/{}:00", seconds / 3600))
+    } else if seconds == 86_400 {
+        Some("daily".to_owned())
+    } else {
+        None
+    };
+    let one = |key, value: String| Setting {
+        key,
+        value,
+        listed: false,
+    };
+    let listed = |key, value: String| Setting {
+        key,
+        value,
+        listed: true,
+    };
+    let mut settings = match calendar {
+        Some(calendar) => vec![one("OnCalendar", calendar)],
+        None => vec![
+            one("OnCalendar", String::new()),
+            listed("OnBootSec", "1min".to_owned()),
+            listed("OnUnitActiveSec", format!("{seconds}s")),
+        ],
+    };
+    if seconds < 600 {
+        let spread = format!("{}s", seconds / 10);
+        settings.push(one("RandomizedDelaySec", spread));
+    }
+    settings
+}
+
+/// A duration in the largest unit that it is a whole number of.
+fn spelled(interval: Duration) -> String {
+    let seconds = interval.as_secs();
+    for (unit, name) in [(86_400, "day"), (3600, "hour"), (60, "minute")] {
+        if seconds >= unit && seconds.is_multiple_of(unit) {
+            return match seconds / unit {
+                1 => name.to_owned(),
+                10 if name == "minute" => "ten minutes".to_owned(),
+                n => format!("{n} {name}s"),
+            };
+        }
+    }
+    format!("{seconds} seconds")
+}
+
+/// A path as one word of a setting.
+fn word(path: &Path) -> Result<String> {
+    let text = checked(path)?;
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\'' | '\\' | ':' | ';');
+    if text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    // A colon parts the source of a bind mount from its destination.
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace(':', "\\:");
+    Ok(format!("\"{escaped}\""))
+}
+
+/// `%` introduces what systemd fills in.
+fn specifiers(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests;
