@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use confluence_audit_collector::config::{AuthConfig, Secret, SiteConfig};
+use confluence_audit_collector::config::{AuthConfig, OutputKind, Secret, SiteConfig};
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 
 use super::checked;
@@ -82,6 +82,9 @@ impl Host {
             host.writes(absolute(&dir, "the state")?);
         }
         for output in &config.outputs {
+            let OutputKind::File(output) = &output.kind else {
+                continue;
+            };
             let sites: Vec<&str> = if output.is_per_site() {
                 config.sites.iter().map(|site| site.name.as_str()).collect()
             } else {
