@@ -25,7 +25,9 @@ use crate::{Error, ErrorKind, Reread, Result, When};
 
 pub use confluence_audit_formats::Format;
 
-pub use self::outputs::{FileConfig, OutputConfig, OutputKind};
+pub use self::outputs::{
+    ElasticsearchConfig, FileConfig, HeaderConfig, OutputConfig, OutputKind, PeerConfig,
+};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -238,6 +240,7 @@ impl Config {
         let warning = |output: &OutputConfig| {
             let remedy = match &output.kind {
                 OutputKind::File(_) => "put {site} into the path, or choose another format",
+                _ => "choose another format",
             };
             format!(
                 "{} gets the raw records of {} sites, and a raw record does not say which site it \

@@ -5,8 +5,16 @@
 //! nothing across a restart itself, and makes one attempt at a time: when to try again is
 //! [delivery](crate::delivery)'s to say.
 
+#[cfg(any(test, feature = "test-support"))]
+pub mod conformance;
+mod dead_letter;
+mod elasticsearch;
 mod entry;
 mod file;
+mod peer;
+#[cfg(test)]
+mod server;
+mod service;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +25,11 @@ use async_trait::async_trait;
 use crate::Result;
 
 pub use entry::Entry;
+
+pub(crate) use dead_letter::DeadLetters;
+pub(crate) use elasticsearch::Elasticsearch;
 pub use file::FileOutput;
+pub(crate) use service::{Protocol, Service};
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long
 /// as the output means the same place: a new name is a new output and gets everything that is

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
 use crate::delivery::{Route, Source};
-use crate::output::{FileOutput, Output, OutputName};
+use crate::output::{
+    DeadLetters, Elasticsearch, FileOutput, Output, OutputName, Protocol, Service,
+};
 use crate::{Error, ErrorKind, Result, SiteId};
 
 /// One output of a run, and whose records it gets.
@@ -55,6 +57,7 @@ impl Target {
                     OutputKind::File(file) => {
                         file.path = file.path_for(&site.name).display().to_string();
                     }
+                    OutputKind::Elasticsearch(_) => {}
                 }
                 targets.push(Self::new(its, Some(&site.name), source)?);
             }
@@ -68,6 +71,7 @@ impl Target {
             (Some(name), None) => name.clone(),
             (None, _) => match &config.kind {
                 OutputKind::File(file) => file_name(file)?,
+                OutputKind::Elasticsearch(index) => format!("elasticsearch:{}", index.shown()),
             },
         };
         Ok(Self {
@@ -86,11 +90,28 @@ impl Target {
     }
 
     /// The output itself. Nothing is touched yet.
-    pub fn output(&self, _: &Surroundings) -> Box<dyn Output> {
+    pub fn output(&self, surroundings: &Surroundings) -> Box<dyn Output> {
         let name = self.name.clone();
         match &self.config.kind {
             OutputKind::File(file) => Box::new(FileOutput::new(name, &file.path)),
+            OutputKind::Elasticsearch(index) => {
+                self.service(Elasticsearch::new(index, surroundings), surroundings)
+            }
         }
+    }
+
+    fn service<P: Protocol + 'static>(
+        &self,
+        protocol: P,
+        surroundings: &Surroundings,
+    ) -> Box<dyn Output> {
+        let peer = protocol.peer().config();
+        let letters = match &peer.dead_letter {
+            Some(path) => DeadLetters::new(&self.name, path),
+            None => DeadLetters::in_state_dir(&self.name, &surroundings.state_dir),
+        };
+        let most = self.config.batch.bytes;
+        Box::new(Service::new(self.name.clone(), protocol, letters, most))
     }
 
     /// The output with what goes to it.

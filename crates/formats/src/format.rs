@@ -57,6 +57,14 @@ impl Format {
         }
     }
 
+    /// Whether a line is a JSON value.
+    pub const fn is_json(self) -> bool {
+        match self {
+            Self::Raw | Self::Flat | Self::Ecs | Self::Ocsf => true,
+            Self::Cef | Self::Csv => false,
+        }
+    }
+
     /// What a file in this form begins with, without a line break at its end.
     pub const fn header(self) -> Option<&'static str> {
         match self {

@@ -1,13 +1,19 @@
 //! Where records go: what all kinds of outputs have in common, and which kinds there are.
 
+mod elasticsearch;
 mod file;
+mod peer;
+
+use std::time::Duration;
 
 use super::Format;
 use super::section::{Section, Text};
 use crate::output::BatchLimits;
 use crate::{Result, parse_duration, parse_size};
 
+pub use self::elasticsearch::ElasticsearchConfig;
 pub use self::file::FileConfig;
+pub use self::peer::{HeaderConfig, PeerConfig};
 
 /// One output.
 #[derive(Clone, Debug)]
@@ -28,15 +34,18 @@ pub struct OutputConfig {
 pub enum OutputKind {
     /// A file that records are appended to.
     File(FileConfig),
+    /// An index of Elasticsearch or OpenSearch.
+    Elasticsearch(ElasticsearchConfig),
 }
 
-const KINDS: &str = "The kinds are: file.";
+const KINDS: &str = "The kinds are: file, elasticsearch.";
 
 impl OutputKind {
     /// Whether each site has an output of its own.
     pub fn is_per_site(&self) -> bool {
         match self {
             Self::File(file) => file.is_per_site(),
+            Self::Elasticsearch(_) => false,
         }
     }
 
@@ -44,6 +53,7 @@ impl OutputKind {
     pub fn shown(&self) -> String {
         match self {
             Self::File(file) => file.path.clone(),
+            Self::Elasticsearch(index) => index.shown(),
         }
     }
 
@@ -51,12 +61,28 @@ impl OutputKind {
     fn default_format(&self) -> Format {
         match self {
             Self::File(_) => Format::Raw,
+            Self::Elasticsearch(_) => Format::Ecs,
+        }
+    }
+
+    /// Whether it can do something with lines of this format.
+    fn takes(&self, format: Format) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Elasticsearch(_) => format.is_json(),
         }
     }
 
     fn default_batch(&self) -> BatchLimits {
         match self {
             Self::File(_) => BatchLimits::default(),
+            // Elastic's advice is 5 to 15 MB a request; a line of `ecs` is up to three times as
+            // long as the record.
+            Self::Elasticsearch(_) => BatchLimits {
+                records: 5_000,
+                bytes: 5 << 20,
+                age: Duration::from_secs(1),
+            },
         }
     }
 }
@@ -79,6 +105,7 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
         let kind = section.required("kind", KINDS)?;
         let mut output = OutputConfig::new(match kind.value {
             "file" => OutputKind::File(file::read(&mut section)?),
+            "elasticsearch" => OutputKind::Elasticsearch(elasticsearch::read(&mut section)?),
             other => {
                 return Err(kind.mistake(
                     &format!(
@@ -94,6 +121,15 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
         }
         if let Some(name) = section.text("format")? {
             output.format = read_format(&name)?;
+            if !output.kind.takes(output.format) {
+                return Err(name.mistake(
+                    &format!(
+                        "`{}` takes no records in the format {}",
+                        kind.value, output.format
+                    ),
+                    "It takes JSON: raw, flat, ecs or ocsf.",
+                ));
+            }
         }
         read_batch(&mut section, &mut output.batch)?;
         if let Some(twice) = outputs.iter().find(|other| is_same(other, &output)) {
@@ -123,6 +159,8 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
 fn is_same(a: &OutputConfig, b: &OutputConfig) -> bool {
     match (&a.kind, &b.kind) {
         (OutputKind::File(a), OutputKind::File(b)) => a.path == b.path,
+        (OutputKind::Elasticsearch(a), OutputKind::Elasticsearch(b)) => a.shown() == b.shown(),
+        _ => false,
     }
 }
 

@@ -77,7 +77,9 @@ fn the_documented_file_is_read() {
         config.sites[1].address,
         Address::CloudId(CloudId::new("3fa85f64").expect("an id"))
     );
-    let OutputKind::File(file) = &config.outputs[0].kind;
+    let OutputKind::File(file) = &config.outputs[0].kind else {
+        panic!("{:?}", config.outputs[0].kind)
+    };
     assert_eq!(file.path_for("acme"), Path::new("/var/log/acme.json"));
     assert_eq!(config.warnings(), Vec::<String>::new());
 }

@@ -42,7 +42,7 @@ impl Entry {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "test-support"))]
 impl Entry {
     /// The entry of a line, the `number`th of a site.
     pub(crate) fn example(line: impl Into<Bytes>, number: i64) -> Self {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::disk::Disk;
 use super::*;
 use crate::ErrorKind;
+use crate::output::conformance;
 
 thread_local! {
     /// How many bytes this thread's disk still takes.
@@ -420,4 +421,39 @@ proptest! {
         }
         prop_assert_eq!(seen, expected);
     }
+}
+
+#[async_trait]
+impl conformance::Place for Place {
+    fn output(&self) -> Box<dyn Output> {
+        Box::new(FileOutput::new(OutputName::new("log"), self.path("log")))
+    }
+
+    async fn arrived(&mut self) -> Vec<String> {
+        self.text("log").lines().map(str::to_owned).collect()
+    }
+
+    fn troubles(&self) -> &'static [conformance::Trouble] {
+        // What a disk can do to it is tried above.
+        &[]
+    }
+
+    async fn set_trouble(&mut self, _: Option<conformance::Trouble>) {}
+
+    fn promise(&self) -> conformance::Promise {
+        conformance::Promise::ExactlyOnce
+    }
+
+    fn dead_letters(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    fn longest_line(&self) -> Option<usize> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn it_conforms() {
+    conformance::run(async || Place::new()).await;
 }

@@ -1,0 +1,183 @@
+//! Elasticsearch and OpenSearch: `_bulk` with `create`, and what became of each document.
+//!
+//! A document's `_id` is the [event's](Entry::id), so that one which is there already is refused
+//! with 409: it has arrived.
+
+use std::fmt::Write as _;
+
+use async_trait::async_trait;
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Entry;
+use super::dead_letter::Refusal;
+use super::peer::{Answer, Peer, Request};
+use super::service::{Outcome, Protocol, Verdict};
+use crate::config::ElasticsearchConfig;
+use crate::{Error, ErrorKind, Result, Surroundings};
+
+/// An index or a data stream.
+pub(crate) struct Elasticsearch {
+    peer: Peer,
+    index: String,
+}
+
+/// The parts of an answer that matter.
+#[derive(Deserialize)]
+struct Bulk {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    create: Created,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    status: u16,
+    error: Option<Value>,
+}
+
+impl Elasticsearch {
+    pub(crate) fn new(config: &ElasticsearchConfig, surroundings: &Surroundings) -> Self {
+        let signed = config.authorization.clone();
+        let headers = signed.map(|value| (AUTHORIZATION, value));
+        Self {
+            peer: Peer::new(&config.peer, headers.into_iter().collect(), surroundings),
+            index: config.index.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Protocol for Elasticsearch {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn check(&mut self) -> Result<String> {
+        let answer = self.peer.send(Request::get(self.peer.url(""))).await?;
+        let shown = self.peer.config().shown();
+        if answer.status == 403 {
+            // A key that may write to one index alone may not ask this.
+            return Ok(format!("{shown} answers"));
+        }
+        if !answer.status.is_success() {
+            return Err(answer.failure());
+        }
+        let about: Value = serde_json::from_slice(&answer.body).map_err(|_| answer.failure())?;
+        let version = about["version"]["number"].as_str().unwrap_or("?");
+        let what = about["version"]["distribution"]
+            .as_str()
+            .unwrap_or("elasticsearch");
+        Ok(format!(
+            "{shown} is {} {}",
+            answer.quote(what),
+            answer.quote(version)
+        ))
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        self.peer.prepare().await
+    }
+
+    async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
+        let url = self.peer.url(&format!("{}/_bulk", self.index));
+        let request = Request::post(url, "application/x-ndjson", body(entries));
+        let answer = self.peer.send(request).await?;
+        match answer.status.as_u16() {
+            200 => {}
+            // Too large, or a document that the whole request is refused for.
+            413 | 400 => return Ok(Outcome::Refused(answer.refusal())),
+            _ => return Err(answer.failure()),
+        }
+        let bulk: Bulk = serde_json::from_slice(&answer.body).map_err(|_| answer.failure())?;
+        if bulk.items.len() != entries.len() {
+            return Err(answer.error(
+                ErrorKind::OutputUnavailable,
+                &format!(
+                    "told of {} documents, and there were {}",
+                    bulk.items.len(),
+                    entries.len()
+                ),
+                "This is hardly an Elasticsearch or OpenSearch: see to `url`.",
+            ));
+        }
+        let mut later = None;
+        let verdicts = bulk
+            .items
+            .into_iter()
+            .map(|item| verdict(&item.create, &answer, &mut later))
+            .collect::<Result<_>>()?;
+        Ok(Outcome::Each(verdicts, later))
+    }
+}
+
+fn body(entries: &[Entry]) -> Vec<u8> {
+    let bytes = entries.iter().map(|entry| entry.line.len() + 128).sum();
+    let mut body = Vec::with_capacity(bytes);
+    for entry in entries {
+        // An id holds nothing that JSON would escape: see `EventId`.
+        body.extend_from_slice(br#"{"create":{"_id":""#);
+        body.extend_from_slice(entry.id().as_bytes());
+        body.extend_from_slice(b"\"}}\n");
+        body.extend_from_slice(&entry.line);
+        body.push(b'\n');
+    }
+    body
+}
+
+fn verdict(item: &Created, answer: &Answer, later: &mut Option<Error>) -> Result<Verdict> {
+    let reason = || answer.quote(&reason(item.error.as_ref()));
+    let status = item.status;
+    Ok(match status {
+        // There already: an answer of before was lost on its way.
+        200..300 | 409 => Verdict::Accepted,
+        429 | 500.. => {
+            later.get_or_insert_with(|| {
+                answer.error(
+                    ErrorKind::OutputUnavailable,
+                    &format!("did not take all documents now ({status}): {}", reason()),
+                    "Nothing is lost: what it lacks waits in the spool. See to the cluster's load.",
+                )
+            });
+            Verdict::Later
+        }
+        401 | 403 => {
+            let what = format!("refused a document ({status}): {}", reason());
+            let remedy = "Let this output's credentials create documents in the index; an index \
+                 that is blocked (a full disk) refuses them too.";
+            return Err(answer.error(ErrorKind::Credentials, &what, remedy));
+        }
+        404 | 405 => {
+            let what = format!("refused a document ({status}): {}", reason());
+            let remedy = "Create the data stream or index, or let the credentials do so.";
+            return Err(answer.error(ErrorKind::OutputCreate, &what, remedy));
+        }
+        _ => Verdict::Refused(Refusal {
+            status,
+            reason: reason(),
+            doubtful: false,
+        }),
+    })
+}
+
+/// The type of an error, what it says, and what caused it.
+fn reason(error: Option<&Value>) -> String {
+    let mut text = String::new();
+    let mut layer = error;
+    while let Some(error) = layer {
+        let kind = error["type"].as_str().unwrap_or("error");
+        let said = error["reason"].as_str().or(error.as_str()).unwrap_or("");
+        let link = if text.is_empty() { "" } else { "; " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{link}{kind}: {said}");
+        layer = error.get("caused_by");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
