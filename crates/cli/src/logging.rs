@@ -1,6 +1,6 @@
-//! Log lines on standard error.
+//! What of the flags decides how much is logged, and how.
 
-use tracing_subscriber::EnvFilter;
+use confluence_audit_collector::logging::{self, Form, Level};
 
 use crate::args::{LogArgs, LogFormat};
 
@@ -8,23 +8,14 @@ use crate::args::{LogArgs, LogFormat};
 /// the libraries' too. `RUST_LOG` beats the flags.
 pub(crate) fn start(args: LogArgs) {
     let level = match args {
-        LogArgs { quiet: true, .. } => "off",
-        LogArgs { verbose: 0, .. } => "warn",
-        LogArgs { verbose: 1, .. } => {
-            "warn,confluence_audit=debug,confluence_audit_core=debug,confluence_audit_collector=debug"
-        }
-        LogArgs { .. } => "debug",
+        LogArgs { quiet: true, .. } => Level::Off,
+        LogArgs { verbose: 0, .. } => Level::Warnings,
+        LogArgs { verbose: 1, .. } => Level::Details,
+        LogArgs { .. } => Level::Everything,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Json => lines.json().init(),
-        LogFormat::Text => {
-            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
-                && std::env::var_os("NO_COLOR").is_none();
-            lines.with_ansi(colour).with_target(false).init();
-        }
-    }
+    let form = args.log_format.map(|format| match format {
+        LogFormat::Text => Form::Text,
+        LogFormat::Json => Form::Json,
+    });
+    logging::start("confluence-audit", form, level);
 }

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     logging::start(args.logging);
-    let format = args.logging.log_format;
+    let format = args.logging.format();
     report::outcome(run(args), format)
 }
 
@@ -38,7 +38,7 @@ fn run(args: Args) -> Result<(), report::Failure> {
     let runtime = runtime.map_err(report::Failure::internal)?;
     runtime.block_on(async {
         match args.command {
-            Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.log_format).await,
+            Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.format()).await,
             Command::Export(export) => export::run(&args.site, export).await,
             Command::Verify(verify) => verify::run(&args.site, verify).await,
             Command::State(state) => state::run(&args.site, state).await,

@@ -14,6 +14,7 @@ mod export;
 mod ledger;
 mod local_disk;
 mod lock;
+pub mod logging;
 pub mod metrics;
 pub mod output;
 mod pass;
