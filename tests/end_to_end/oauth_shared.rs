@@ -75,6 +75,7 @@ fn worker() {
         auth: AuthConfig::Oauth {
             token_file: TOKEN_FILE.into(),
         },
+        interval: None,
     };
     let until: u128 = var("LOAD_UNTIL").parse().unwrap();
     let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{
     Address, AuthConfig, FileConfig, OutputConfig, OutputKind, Secret, SiteConfig,
+    default_config_file,
 };
 use confluence_audit_collector::{
     Config, Error, ErrorKind, Result, Surroundings, TokenFile, default_state_dir, secret,
@@ -141,6 +142,7 @@ fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>
                     api_url: None,
                     auth_url: None,
                     auth: auth.clone(),
+                    interval: None,
                 },
                 (None, None) => return Err(no_credentials(&name(&address))),
             };
@@ -186,6 +188,7 @@ fn consented_site(token_file: &Path) -> Result<SiteConfig> {
         auth: AuthConfig::Oauth {
             token_file: token_file.to_owned(),
         },
+        interval: None,
     })
 }
 
@@ -313,16 +316,4 @@ fn origin(flag: &str, url: &str) -> Result<Origin> {
 /// A variable of the environment; one that is empty is as good as none.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
-}
-
-pub(crate) fn default_config_file() -> Option<PathBuf> {
-    let user = variable("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
-    let places = [Some(PathBuf::from("/etc")), user];
-    let files = places
-        .into_iter()
-        .flatten()
-        .map(|dir| dir.join("confluence-audit/config.toml"));
-    files.into_iter().find(|file| file.exists())
 }

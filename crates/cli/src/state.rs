@@ -5,7 +5,7 @@ mod show;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::config::{Address, SiteConfig};
+use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
 use confluence_audit_collector::spool::{
     Depth, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
 };
@@ -16,7 +16,7 @@ use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 
 use crate::args::{self, SiteArgs};
 use crate::report::Failure;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 /// What to do with the state.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -67,7 +67,7 @@ struct Place {
 impl Place {
     /// Needs no credentials, and no configuration that could be used for a run.
     fn of(args: &SiteArgs) -> Result<Self, Error> {
-        let file = args.config.clone().or_else(settings::default_config_file);
+        let file = args.config.clone().or_else(default_config_file);
         let config = match &file {
             Some(path) => Config::load(path)?,
             None => Config::default(),

@@ -5,6 +5,7 @@
 //! reported with its line, because the person who made it has the file open.
 
 mod outputs;
+mod place;
 mod read;
 mod section;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use confluence_audit_formats::Format;
 pub use self::outputs::{
     ElasticsearchConfig, FileConfig, HeaderConfig, OutputConfig, OutputKind, PeerConfig,
 };
+pub use self::place::default_config_file;
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +77,12 @@ pub struct Collect {
     pub reread: Vec<Reread>,
     /// How failed requests are made again.
     pub retry: RetryPolicy,
+    /// How many sites a daemon reads at the same time.
+    pub passes: NonZeroUsize,
+    /// The most requests a second that a daemon makes to a site in the long run.
+    pub site_rate: u32,
+    /// The same for all sites that share an account or app.
+    pub account_rate: u32,
 }
 
 impl Default for Collect {
@@ -86,6 +94,9 @@ impl Default for Collect {
             jobs: NonZeroUsize::MIN,
             reread: Reread::default_schedule(),
             retry: RetryPolicy::default(),
+            passes: NonZeroUsize::MIN.saturating_add(15),
+            site_rate: 20,
+            account_rate: 50,
         }
     }
 }
@@ -112,6 +123,8 @@ pub struct SiteConfig {
     pub auth_url: Option<Origin>,
     /// How requests to it are signed.
     pub auth: AuthConfig,
+    /// The time between two passes, where it is not that of all sites.
+    pub interval: Option<Duration>,
 }
 
 /// Which site is meant.

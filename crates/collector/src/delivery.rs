@@ -106,8 +106,17 @@ impl Delivery {
         self.run(spool, Patience::RUN, runtime).await
     }
 
+    /// Has each output get what `source` says from now on; `None` leaves it as it is.
+    pub fn set_sources(&mut self, source: impl Fn(&OutputName) -> Option<Source>) {
+        for route in &mut self.routes {
+            if let Some(source) = source(route.name()) {
+                route.set_source(source);
+            }
+        }
+    }
+
     /// Lets the next [`run`](Self::run) go on until the [`Board`] ends it once more.
-    pub(crate) fn reopen(&self) {
+    pub fn reopen(&self) {
         self.board.set_phase(Phase::Open);
     }
 

@@ -10,6 +10,7 @@ use confluence_audit_core::{Runtime, Timestamp};
 use crate::collect::Collecting;
 use crate::connect::Site;
 use crate::ledger::difference;
+use crate::metrics::Lateness;
 use crate::reader::Reader;
 use crate::reread::{self, Reread};
 use crate::slice::Whole;
@@ -36,6 +37,8 @@ pub struct Found {
     pub late: u64,
     /// How late the latest of them was at least: how far its time lies behind that watermark.
     pub late_by: Duration,
+    /// How late each of them was.
+    pub lateness: Lateness,
     /// Everything up to this instant has been read.
     pub watermark: Option<Timestamp>,
 }
@@ -144,7 +147,9 @@ impl<'a> Pass<'a> {
         if let Some(since) = self.since {
             for late in difference.new.iter().filter(|new| new.time <= since) {
                 self.found.late += 1;
-                self.found.late_by = self.found.late_by.max(since.since(late.time));
+                let late_by = since.since(late.time);
+                self.found.late_by = self.found.late_by.max(late_by);
+                self.found.lateness.add(late_by);
             }
         }
         self.found.watermark = Some(watermark);

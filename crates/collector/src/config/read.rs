@@ -1,6 +1,6 @@
 //! From the tables of the file to values that can be relied on.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::section::{Section, Text};
@@ -29,11 +29,16 @@ pub(super) fn read_state(mut section: Section<'_>) -> Result<State> {
     Ok(state)
 }
 
+/// More sites at a time would only wait for each other.
+const MOST_PASSES: u32 = 256;
+
+/// More requests a second no service takes.
+const MOST_REQUESTS: u32 = 10_000;
+
 pub(super) fn read_collect(mut section: Section<'_>) -> Result<Collect> {
     let mut collect = Collect::default();
-    if let Some(interval) = section.text("interval")? {
-        collect.interval = parse_duration(interval.value)
-            .map_err(|error| interval.mistake(&error.to_string(), "Write it as \"10m\"."))?;
+    if let Some(interval) = read_interval(&mut section)? {
+        collect.interval = interval;
     }
     if let Some(start) = section.text("start")?
         && start.value != "retained"
@@ -58,6 +63,20 @@ pub(super) fn read_collect(mut section: Section<'_>) -> Result<Collect> {
                 )
             })?;
     }
+    if let Some(passes) = read_from_one(&mut section, "passes", MOST_PASSES)? {
+        collect.passes = usize::try_from(passes.get())
+            .ok()
+            .and_then(NonZeroUsize::new)
+            .unwrap_or(collect.passes);
+    }
+    for (key, place) in [
+        ("site_rate", &mut collect.site_rate),
+        ("account_rate", &mut collect.account_rate),
+    ] {
+        if let Some(rate) = read_from_one(&mut section, key, MOST_REQUESTS)? {
+            *place = rate.get();
+        }
+    }
     if section.has("reread") {
         collect.reread = section
             .tables("reread")?
@@ -76,6 +95,33 @@ pub(super) fn read_collect(mut section: Section<'_>) -> Result<Collect> {
     }
     section.finish()?;
     Ok(collect)
+}
+
+/// The time between two passes.
+fn read_interval(section: &mut Section<'_>) -> Result<Option<Duration>> {
+    let text = section.text("interval")?;
+    text.map(|text| {
+        parse_duration(text.value)
+            .map_err(|error| text.mistake(&error.to_string(), "Write it as \"10m\"."))
+    })
+    .transpose()
+}
+
+/// A whole number from 1 to `most`.
+fn read_from_one(
+    section: &mut Section<'_>,
+    key: &'static str,
+    most: u32,
+) -> Result<Option<NonZeroU32>> {
+    let Some((number, at)) = section.number(key)? else {
+        return Ok(None);
+    };
+    let fits = u32::try_from(number).ok().filter(|number| *number <= most);
+    fits.and_then(NonZeroU32::new).map(Some).ok_or_else(|| {
+        let message = format!("`{key}` is {number}");
+        let remedy = format!("Write a number from 1 to {most}.");
+        section.source.mistake(at, &message, &remedy)
+    })
 }
 
 fn read_reread(mut section: Section<'_>) -> Result<Reread> {
@@ -145,6 +191,7 @@ pub(super) fn read_sites(sections: Vec<Section<'_>>) -> Result<Vec<SiteConfig>> 
             api_url: api_url.map(|url| url.to_origin()).transpose()?,
             auth_url: auth_url.map(|url| url.to_origin()).transpose()?,
             auth: read_auth(auth)?,
+            interval: read_interval(&mut section)?,
         });
         section.finish()?;
     }

@@ -31,10 +31,14 @@ fn the_documented_file_is_read() {
         [collect]
         interval = "5m"
         start = "30d"
+        passes = 4
+        site_rate = 5
+        account_rate = 40
 
         [[site]]
         name = "acme"
         url = "https://acme.atlassian.net"
+        interval = "1m"
         auth = { kind = "api-token", email = "auditor@acme.example", token_file = "/etc/acme.token" }
 
         [[site]]
@@ -60,7 +64,21 @@ fn the_documented_file_is_read() {
     assert_eq!(config.collect.interval, Duration::from_mins(5));
     let month = Duration::from_hours(30 * 24);
     assert_eq!(config.collect.start, Start::At(When::Age(month)));
+    let collect = &config.collect;
+    assert_eq!(
+        (
+            collect.passes.get(),
+            collect.site_rate,
+            collect.account_rate
+        ),
+        (4, 5, 40)
+    );
     assert_eq!(config.sites.len(), 2);
+    let intervals = config.sites.iter().map(|site| site.interval);
+    assert_eq!(
+        intervals.collect::<Vec<_>>(),
+        [Some(Duration::from_mins(1)), None]
+    );
     let AuthConfig::ApiToken {
         email,
         token: Secret::File(file),
@@ -110,6 +128,11 @@ fn a_mistake_is_named_with_its_line_and_the_nearest_key() {
     refused(
         &format!("{SITE_A}apiurl = \"https://x\""),
         "line 5: unknown key `apiurl` in [[site]]; did you mean `api_url`?",
+    );
+    refused("[collect]\npasses = 0", "line 2: `passes` is 0");
+    refused(
+        "[collect]\nsite_rate = 10001",
+        "line 2: `site_rate` is 10001",
     );
     refused(
         "[collect]\ninterval = 10",

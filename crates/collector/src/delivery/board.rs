@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use confluence_audit_core::Timestamp;
 use tokio::sync::watch;
 
 use crate::output::OutputName;
@@ -55,6 +56,8 @@ pub struct Standing {
     pub failure: Option<Failed>,
     /// Something waits for it that it did not get.
     pub is_behind: bool,
+    /// Since when; `None` until that was noticed.
+    pub behind_since: Option<Timestamp>,
     /// The number of commits that it has seen to.
     pub(super) reached: u64,
 }
@@ -80,6 +83,7 @@ impl Standing {
             failures: 0,
             failure: None,
             is_behind: true,
+            behind_since: None,
             reached: 0,
         }
     }

@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::board::{Board, Failed, Notes, Phase, Standing};
-use super::{Labels, Patience, Route};
+use super::{Labels, Patience, Route, Source};
 use crate::output::{Entry, OutputName};
 use crate::spool::{OutputState, Spool, Spooled};
 use crate::{Error, Result};
@@ -88,6 +88,10 @@ impl Draining {
         self.route.output.name()
     }
 
+    pub(super) fn set_source(&mut self, source: Source) {
+        self.route.source = source;
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
@@ -130,6 +134,9 @@ impl Draining {
             if phase == Phase::Stop {
                 return Ok(());
             }
+            world.board.note(self.index, |standing| {
+                standing.behind_since.get_or_insert(world.runtime.now());
+            });
             if let Some(failure) = &self.failure {
                 let again = failure.again;
                 if !wait_for_another_try(world, &mut notes, again, self.asked).await {
@@ -152,6 +159,9 @@ impl Draining {
                     world.board.note(self.index, |standing| {
                         standing.reached = commits;
                         standing.is_behind = is_behind;
+                        if !is_behind {
+                            standing.behind_since = None;
+                        }
                     });
                     let more = |now: &Notes| now.commits > commits || now.phase != Phase::Open;
                     wait_for(&mut notes, more).await;
