@@ -9,6 +9,7 @@ use confluence_audit_core::{Runtime, Timestamp};
 
 use crate::collect::Collecting;
 use crate::connect::Site;
+use crate::hours::Hours;
 use crate::ledger::difference;
 use crate::metrics::Lateness;
 use crate::reader::Reader;
@@ -39,6 +40,8 @@ pub struct Found {
     pub late_by: Duration,
     /// How late each of them was.
     pub lateness: Lateness,
+    /// The new ones of the last day, by the hour.
+    pub hours: Hours,
     /// Everything up to this instant has been read.
     pub watermark: Option<Timestamp>,
 }
@@ -144,6 +147,9 @@ impl<'a> Pass<'a> {
         let difference = difference(whole.records, &counts);
         self.found.new += difference.new.len() as u64;
         self.found.duplicates += difference.known;
+        for new in &difference.new {
+            self.found.hours.add(new.time, 1);
+        }
         if let Some(since) = self.since {
             for late in difference.new.iter().filter(|new| new.time <= since) {
                 self.found.late += 1;

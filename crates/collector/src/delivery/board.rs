@@ -58,6 +58,8 @@ pub struct Standing {
     pub is_behind: bool,
     /// Since when; `None` until that was noticed.
     pub behind_since: Option<Timestamp>,
+    /// It has not failed, and has not seen to all that was committed: it ought to move.
+    pub is_at_work: bool,
     /// The number of commits that it has seen to.
     pub(super) reached: u64,
 }
@@ -84,6 +86,7 @@ impl Standing {
             failure: None,
             is_behind: true,
             behind_since: None,
+            is_at_work: false,
             reached: 0,
         }
     }
@@ -163,13 +166,15 @@ impl Board {
         let notes = self.0.borrow();
         let mut outputs = notes.outputs.clone();
         for output in &mut outputs {
-            output.is_behind |= output.reached < notes.commits;
+            let has_seen_all = output.reached >= notes.commits;
+            output.is_behind |= !has_seen_all;
+            output.is_at_work = !has_seen_all && output.failure.is_none();
         }
         outputs
     }
 
     /// How many bytes wait for outputs at most, as far as that is known.
-    pub(crate) fn waiting(&self) -> Option<u64> {
+    pub fn waiting(&self) -> Option<u64> {
         self.0.borrow().waiting
     }
 

@@ -30,17 +30,6 @@ impl Lateness {
         self.total = self.total.saturating_add(other.total);
     }
 
-    /// What has come since `before`, which it was a while ago.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        let mut since = *self;
-        for (bucket, count) in since.buckets.iter_mut().zip(before.buckets) {
-            *bucket = bucket.saturating_sub(count);
-        }
-        since.total = since.total.saturating_sub(before.total);
-        since
-    }
-
     /// How many records there were.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
