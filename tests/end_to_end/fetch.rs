@@ -1,13 +1,15 @@
 //! `fetch` with flags alone, from the first run on.
 
 use std::fs;
-use std::process::Command;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use confluence_audit_sim::{Burst, NewRecords, SimConfig, When};
 
 use crate::lines::{self, Same, time};
+use crate::program::Done;
 use crate::site::{OUTPUT, Site};
 
 const MINUTE: i64 = 60_000;
@@ -105,4 +107,32 @@ fn a_file_that_is_renamed_and_signalled_during_a_run_goes_on_under_its_name() {
     assert!(!second.is_empty(), "nothing went to the new file");
     let both = first.lines().chain(second.lines());
     lines::assert_same("both files", site.truth(), both, Same::Bytes);
+}
+
+#[test]
+fn standard_output_gets_records_alone_and_what_a_reader_that_goes_away_did_not_take_comes_again() {
+    let site = Site::start(SimConfig {
+        records: 20_000,
+        ..SimConfig::default()
+    });
+    let args = ["fetch", "--output", "-"];
+    let mut command = site.site_command(&args);
+    let mut run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut some = [0; 1000];
+    let mut reader = run.stdout.take().unwrap();
+    reader.read_exact(&mut some).unwrap();
+    drop(reader);
+    let done = Done::of(run.wait_with_output().unwrap()).expect(74);
+    assert!(done.stderr.contains("has gone"), "{done}");
+
+    let done = site.ask(&args).expect(0);
+    assert_eq!(done.stderr, "Flattened 20000 records into -\n");
+    let found = done.stdout.lines();
+    lines::assert_same("standard output", site.truth(), found, Same::Bytes);
+    let done = site.ask(&args).expect(0);
+    assert_eq!(done.stdout, "");
 }

@@ -202,7 +202,8 @@ pub(crate) struct FetchArgs {
     /// Without it everything that the site retains is read; later runs go on where the last ended
     #[arg(long, value_name = "T", value_parser = when)]
     pub(crate) since: Option<When>,
-    /// The file to append to, in place of the configured outputs [default: flattened.json]
+    /// The file to append to, in place of the configured outputs; `-` is standard output, and the
+    /// summary then goes to standard error [default: flattened.json]
     #[arg(long, value_name = "F")]
     pub(crate) output: Option<PathBuf>,
     /// How a record is written
@@ -258,7 +259,8 @@ pub(crate) struct ExportArgs {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// The output file to try, in place of the configured ones [default: flattened.json]
+    /// The output file to try, in place of the configured ones; `-` is standard output [default:
+    /// flattened.json]
     #[arg(long, value_name = "F")]
     pub(crate) output: Option<PathBuf>,
     /// Print one JSON object: each finding with its level, remedy and exit code

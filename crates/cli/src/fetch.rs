@@ -5,7 +5,7 @@ mod summary;
 
 use std::time::Instant;
 
-use confluence_audit_collector::config::{OutputConfig, SiteConfig, Start};
+use confluence_audit_collector::config::{OutputConfig, OutputKind, SiteConfig, Start};
 use confluence_audit_collector::delivery::{Delivery, Labels};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
@@ -52,9 +52,16 @@ pub(crate) async fn run(
     } else {
         pass(&settings, &outputs, &collecting, began).await?
     };
-    summary
-        .print(args.summary, failures.is_empty())
-        .map_err(Failure::stdout)?;
+    let complete = failures.is_empty();
+    // Where records go, nothing else does.
+    let is_taken = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
+    if outputs.iter().any(is_taken) {
+        // There is nowhere left to complain.
+        let _ = summary.print(std::io::stderr(), args.summary, complete);
+    } else {
+        let printed = summary.print(std::io::stdout().lock(), args.summary, complete);
+        printed.map_err(Failure::stdout)?;
+    }
     for failure in &failures {
         report::say(failure, log_format);
     }

@@ -99,8 +99,11 @@ impl Settings {
     }
 }
 
-/// An output as a path gives it.
+/// An output as a path gives it; `-` is standard output.
 pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
+    if path == Path::new("-") {
+        return Ok(OutputConfig::new(OutputKind::Stdout));
+    }
     let text = path.to_str().ok_or_else(|| {
         let message = format!("the output's path {} is not UTF-8", path.display());
         Error::new(

@@ -15,6 +15,7 @@ mod peer;
 #[cfg(test)]
 mod server;
 mod service;
+mod stdout;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use dead_letter::DeadLetters;
 pub(crate) use elasticsearch::Elasticsearch;
 pub use file::FileOutput;
 pub(crate) use service::{Protocol, Service};
+pub use stdout::StdoutOutput;
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long
 /// as the output means the same place: a new name is a new output and gets everything that is

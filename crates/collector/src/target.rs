@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
 use crate::delivery::{Route, Source};
 use crate::output::{
-    DeadLetters, Elasticsearch, FileOutput, Output, OutputName, Protocol, Service,
+    DeadLetters, Elasticsearch, FileOutput, Output, OutputName, Protocol, Service, StdoutOutput,
 };
 use crate::{Error, ErrorKind, Result, SiteId};
 
@@ -53,11 +53,8 @@ impl Target {
                     None => Source::Unknown(known.clone()),
                 };
                 let mut its = output.clone();
-                match &mut its.kind {
-                    OutputKind::File(file) => {
-                        file.path = file.path_for(&site.name).display().to_string();
-                    }
-                    OutputKind::Elasticsearch(_) => {}
+                if let OutputKind::File(file) = &mut its.kind {
+                    file.path = file.path_for(&site.name).display().to_string();
                 }
                 targets.push(Self::new(its, Some(&site.name), source)?);
             }
@@ -72,6 +69,7 @@ impl Target {
             (None, _) => match &config.kind {
                 OutputKind::File(file) => file_name(file)?,
                 OutputKind::Elasticsearch(index) => format!("elasticsearch:{}", index.shown()),
+                OutputKind::Stdout => "stdout".to_owned(),
             },
         };
         Ok(Self {
@@ -97,6 +95,7 @@ impl Target {
             OutputKind::Elasticsearch(index) => {
                 self.service(Elasticsearch::new(index, surroundings), surroundings)
             }
+            OutputKind::Stdout => Box::new(StdoutOutput::new(name)),
         }
     }
 

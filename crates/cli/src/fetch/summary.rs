@@ -1,6 +1,6 @@
 //! What a run of `fetch` did, as its last words.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::time::Duration;
 
 use confluence_audit_collector::{Error, Found};
@@ -91,9 +91,13 @@ impl Summary {
         self.elapsed_ms = millis(elapsed);
     }
 
-    /// Prints it; `complete` is whether nothing failed.
-    pub(crate) fn print(&self, format: SummaryFormat, complete: bool) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
+    /// Prints it to `out`; `complete` is whether nothing failed.
+    pub(crate) fn print(
+        &self,
+        mut out: impl Write,
+        format: SummaryFormat,
+        complete: bool,
+    ) -> std::io::Result<()> {
         if format == SummaryFormat::Json {
             serde_json::to_writer(&mut out, &self)?;
             return writeln!(out);

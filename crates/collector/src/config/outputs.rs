@@ -36,16 +36,18 @@ pub enum OutputKind {
     File(FileConfig),
     /// An index of Elasticsearch or OpenSearch.
     Elasticsearch(ElasticsearchConfig),
+    /// Standard output.
+    Stdout,
 }
 
-const KINDS: &str = "The kinds are: file, elasticsearch.";
+const KINDS: &str = "The kinds are: file, elasticsearch, stdout.";
 
 impl OutputKind {
     /// Whether each site has an output of its own.
     pub fn is_per_site(&self) -> bool {
         match self {
             Self::File(file) => file.is_per_site(),
-            Self::Elasticsearch(_) => false,
+            Self::Elasticsearch(_) | Self::Stdout => false,
         }
     }
 
@@ -54,13 +56,14 @@ impl OutputKind {
         match self {
             Self::File(file) => file.path.clone(),
             Self::Elasticsearch(index) => index.shown(),
+            Self::Stdout => "-".to_owned(),
         }
     }
 
     /// The format that its users would expect.
     fn default_format(&self) -> Format {
         match self {
-            Self::File(_) => Format::Raw,
+            Self::File(_) | Self::Stdout => Format::Raw,
             Self::Elasticsearch(_) => Format::Ecs,
         }
     }
@@ -68,14 +71,14 @@ impl OutputKind {
     /// Whether it can do something with lines of this format.
     fn takes(&self, format: Format) -> bool {
         match self {
-            Self::File(_) => true,
+            Self::File(_) | Self::Stdout => true,
             Self::Elasticsearch(_) => format.is_json(),
         }
     }
 
     fn default_batch(&self) -> BatchLimits {
         match self {
-            Self::File(_) => BatchLimits::default(),
+            Self::File(_) | Self::Stdout => BatchLimits::default(),
             // Elastic's advice is 5 to 15 MB a request; a line of `ecs` is up to three times as
             // long as the record.
             Self::Elasticsearch(_) => BatchLimits {
@@ -106,6 +109,7 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
         let mut output = OutputConfig::new(match kind.value {
             "file" => OutputKind::File(file::read(&mut section)?),
             "elasticsearch" => OutputKind::Elasticsearch(elasticsearch::read(&mut section)?),
+            "stdout" => OutputKind::Stdout,
             other => {
                 return Err(kind.mistake(
                     &format!(
@@ -160,6 +164,7 @@ fn is_same(a: &OutputConfig, b: &OutputConfig) -> bool {
     match (&a.kind, &b.kind) {
         (OutputKind::File(a), OutputKind::File(b)) => a.path == b.path,
         (OutputKind::Elasticsearch(a), OutputKind::Elasticsearch(b)) => a.shown() == b.shown(),
+        (OutputKind::Stdout, OutputKind::Stdout) => true,
         _ => false,
     }
 }

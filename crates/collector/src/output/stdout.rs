@@ -1,0 +1,146 @@
+//! Standard output: for a pipe into another program, which sees every line at least once.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{Delivered, Entry, Output, OutputName};
+use crate::{Error, ErrorKind, Result};
+
+/// Writes lines to standard output.
+///
+/// A batch is confirmed when it has been written and flushed, and a pipe tells no more than that:
+/// what its reader did not take before it died is lost with it, and a batch that could not be
+/// written whole is written again from its first line.
+pub struct StdoutOutput {
+    name: OutputName,
+    // Locked by the thread that writes, which goes on when a delivery's future is dropped.
+    sink: Arc<Mutex<Box<dyn Write + Send>>>,
+}
+
+impl StdoutOutput {
+    /// An output to this process's standard output.
+    pub fn new(name: OutputName) -> Self {
+        Self::to(name, io::stdout())
+    }
+
+    fn to(name: OutputName, sink: impl Write + Send + 'static) -> Self {
+        Self {
+            name,
+            sink: Arc::new(Mutex::new(Box::new(sink))),
+        }
+    }
+}
+
+#[async_trait]
+impl Output for StdoutOutput {
+    fn name(&self) -> &OutputName {
+        &self.name
+    }
+
+    async fn check(&mut self) -> Result<String> {
+        Ok("standard output; whoever reads it is asked nothing".to_owned())
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn deliver(&mut self, entries: &[Entry], _: Option<&[u8]>) -> Result<Delivered> {
+        let lines: Vec<_> = entries.iter().map(|entry| entry.line.clone()).collect();
+        let count = lines.len();
+        let sink = Arc::clone(&self.sink);
+        let write = move || {
+            let mut sink = sink
+                .lock()
+                .map_err(|_| Error::internal("an earlier write to standard output panicked"))?;
+            let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+            for line in lines {
+                bytes.extend_from_slice(&line);
+                bytes.push(b'\n');
+            }
+            let written = sink.write_all(&bytes).and_then(|()| sink.flush());
+            written.map_err(|error| failed(count, error))
+        };
+        tokio::task::spawn_blocking(write).await.map_err(|error| {
+            Error::internal("writing to standard output panicked").with_source(error)
+        })??;
+        Ok(Delivered {
+            lines: count,
+            ..Delivered::default()
+        })
+    }
+}
+
+fn failed(lines: usize, error: io::Error) -> Error {
+    let message = if error.kind() == io::ErrorKind::BrokenPipe {
+        "whoever read standard output has gone".to_owned()
+    } else {
+        format!("writing {lines} lines to standard output failed")
+    };
+    Error::new(
+        ErrorKind::Io,
+        message,
+        "See what became of the program that reads the lines. Nothing is lost: the lines of the \
+         last batch are written again by the next run, also those of them that were read.",
+    )
+    .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes some bytes, and then its reader has gone. Whatever is not flushed is not there.
+    struct Pipe {
+        taken: Arc<Mutex<Vec<u8>>>,
+        buffer: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            let fits = bytes.len().min(self.room);
+            self.room -= fits;
+            self.buffer.extend_from_slice(&bytes[..fits]);
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.taken.lock().unwrap().append(&mut self.buffer);
+            Ok(())
+        }
+    }
+
+    fn output(room: usize) -> (StdoutOutput, Arc<Mutex<Vec<u8>>>) {
+        let taken = Arc::default();
+        let pipe = Pipe {
+            taken: Arc::clone(&taken),
+            buffer: Vec::new(),
+            room,
+        };
+        (StdoutOutput::to(OutputName::new("stdout"), pipe), taken)
+    }
+
+    #[tokio::test]
+    async fn lines_are_flushed_before_they_are_confirmed() {
+        let (mut output, taken) = output(100);
+        let entries = [Entry::example("a", 1), Entry::example("b", 2)];
+        let done = output.deliver(&entries, None).await.unwrap();
+        assert_eq!(done.lines, 2);
+        assert_eq!(*taken.lock().unwrap(), b"a\nb\n");
+    }
+
+    #[tokio::test]
+    async fn a_broken_pipe_is_an_error_and_confirms_nothing() {
+        let (mut output, _) = output(3);
+        let entries = [Entry::example("a", 1), Entry::example("b", 2)];
+        let error = output.deliver(&entries, None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("has gone"), "{error}");
+    }
+}
