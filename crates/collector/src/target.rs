@@ -84,6 +84,7 @@ impl Target {
     pub fn path(&self) -> Option<&Path> {
         match &self.config.kind {
             OutputKind::File(file) => Some(Path::new(&file.path)),
+            _ => None,
         }
     }
 
