@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{Result, cargo, reference};
+use crate::{Result, cargo, packaging, reference};
 
 /// What `cargo xtask ci` takes.
 #[derive(clap::Args)]
@@ -29,6 +29,7 @@ enum Check {
         Option<(&'static str, &'static str)>,
     ),
     Reference,
+    Packaging,
 }
 
 const STEPS: &[Step] = &[
@@ -70,6 +71,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "reference",
         check: Check::Reference,
+    },
+    Step {
+        name: "packaging",
+        check: Check::Packaging,
     },
     // The two commands that the README tells a newcomer to run, as it tells them.
     Step {
@@ -157,6 +162,7 @@ impl Check {
                 println!("    {}", shown(args, *environment));
                 succeed(&mut command)
             }
+            Self::Packaging => packaging::run(),
             Self::Reference => reference::run(&reference::Args { check: true }),
         }
     }

@@ -7,6 +7,7 @@ mod ci;
 mod demo;
 mod fixture;
 mod oauth_provider;
+mod packaging;
 mod pseudonym;
 mod record;
 mod reference;

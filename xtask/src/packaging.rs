@@ -1,0 +1,254 @@
+//! `packaging/` by those who will read it: systemd, logrotate, Prometheus. What `generate` prints for
+//! a configuration in which nothing is at its usual place is read by them too. A reader that is not
+//! installed is named, and its part skipped.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::{Profile, build};
+use crate::torture::is_installed;
+use crate::{Result, root};
+
+/// The most that `systemd-analyze security` may give a service, in tenths.
+const EXPOSURE: &str = "15";
+
+/// A configuration that fills in whatever can be filled in.
+const AWAY: &str = r#"
+[state]
+dir = "/srv/the state/100%"
+[collect]
+interval = "42m"
+[[site]]
+name = "a"
+url = "https://a.example"
+auth = { kind = "api-token", email = "x@a.example", token_file = "a.token" }
+[[site]]
+name = "b"
+url = "https://b.example"
+auth = { kind = "oauth", token_file = "/home/somebody/b.oauth.json" }
+[[site]]
+name = "c"
+url = "https://c.example"
+auth = { kind = "service-account", client_id = "c", client_secret_file = "/root/c.secret" }
+[[output]]
+kind = "file"
+path = "/home/some body/{site}:[x].json"
+"#;
+
+/// Checks all of it.
+pub(crate) fn run() -> Result {
+    let packaging = root().join("packaging");
+    let place = tempfile::tempdir()?;
+    let away = generated(place.path())?;
+
+    units(&packaging.join("systemd"), &place.path().join("units"))?;
+    units(&away.join("etc/systemd/system"), &place.path().join("away"))?;
+    for (sysusers, tmpfiles) in [
+        (packaging.join("sysusers.d"), packaging.join("tmpfiles.d")),
+        (away.join("etc/sysusers.d"), away.join("etc/tmpfiles.d")),
+    ] {
+        folders(
+            &sysusers.join("confluence-audit.conf"),
+            &tmpfiles.join("confluence-audit.conf"),
+        )?;
+    }
+    rotation(&packaging.join("logrotate.d/confluence-audit"))?;
+    rotation(&away.join("etc/logrotate.d/confluence-audit"))?;
+    metrics(&packaging)
+}
+
+/// A tree with everything that is generated for [`AWAY`].
+fn generated(place: &Path) -> Result<PathBuf> {
+    let program = build(&["confluence-audit-cli"], Profile::Debug)?.join("confluence-audit");
+    let config = place.join("config.toml");
+    fs::write(&config, AWAY)?;
+    let tree = place.join("tree");
+    for what in ["systemd", "logrotate"] {
+        let mut command = Command::new(&program);
+        command.args(["generate", what, "--user", "someone", "--config"]);
+        command.arg(&config).arg("--dir").arg(&tree);
+        silent(&mut command)?;
+    }
+    Ok(tree)
+}
+
+/// Has systemd read the units, and say how far each service is exposed.
+fn units(folder: &Path, place: &Path) -> Result {
+    if !is_installed("systemd-analyze") {
+        println!("skipped: systemd-analyze is not installed");
+        return Ok(());
+    }
+    fs::create_dir_all(place)?;
+    let mut units = Vec::new();
+    for unit in fs::read_dir(folder)? {
+        let unit = unit?;
+        let mut lines = Vec::new();
+        for line in fs::read_to_string(unit.path())?.lines() {
+            // The programs are not installed here, and a unit that starts nothing is refused.
+            let (key, rest) = line.split_once('=').unwrap_or((line, ""));
+            let (_, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
+            lines.push(match key {
+                "ExecStart" => format!("{key}=/bin/true {arguments}"),
+                _ => line.to_owned(),
+            });
+        }
+        let copy = place.join(unit.file_name());
+        fs::write(&copy, lines.join("\n") + "\n")?;
+        units.push(copy);
+    }
+    // The units name each other, and manual pages that are not installed.
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).args(&units);
+    // It ends with 0 even where it does not know a key.
+    silent(&mut verify)?;
+    for unit in units {
+        if unit.extension().is_some_and(|ending| ending == "service") {
+            let mut security = Command::new("systemd-analyze");
+            security.args(["security", "--offline=true", "--no-pager"]);
+            security.arg(format!("--threshold={EXPOSURE}")).arg(&unit);
+            let said = succeed(&mut security)?;
+            println!("    {}", said.lines().last().unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+/// Has the user and the folders made in an empty tree.
+fn folders(sysusers: &Path, tmpfiles: &Path) -> Result {
+    for tool in ["systemd-sysusers", "systemd-tmpfiles"] {
+        if !is_installed(tool) {
+            println!("skipped: {tool} is not installed");
+            return Ok(());
+        }
+    }
+    let tree = tempfile::tempdir()?;
+    let below = format!("--root={}", tree.path().display());
+    for folder in ["etc", "home", "root", "srv", "var/lib", "var/log"] {
+        fs::create_dir_all(tree.path().join(folder))?;
+    }
+    succeed(Command::new("systemd-sysusers").arg(&below).arg(sysusers))?;
+    // Owners can be given by root alone.
+    if fs::metadata(tree.path())?.uid() == 0 {
+        let mut command = Command::new("systemd-tmpfiles");
+        silent(command.args(["--create", &below]).arg(tmpfiles))?;
+        let text = fs::read_to_string(tmpfiles)?;
+        let files = text.lines().filter(|line| line.starts_with("f /"));
+        for file in files {
+            let path = file.split(' ').nth(1).unwrap_or_default();
+            let made = fs::metadata(tree.path().join(path.trim_start_matches('/')))?;
+            if made.len() != 0 || made.mode() & 0o777 != 0o640 || made.uid() == 0 {
+                return Err(format!("{path} is not made as it should be").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has logrotate read the rule, as whoever is at work: the user of the rule is not there.
+fn rotation(rule: &Path) -> Result {
+    if !is_installed("logrotate") {
+        println!("skipped: logrotate is not installed");
+        return Ok(());
+    }
+    let place = tempfile::tempdir()?;
+    let copy = place.path().join("rule");
+    let lines = fs::read_to_string(rule)?;
+    let lines = lines
+        .lines()
+        .map(|line| match line.trim().strip_prefix("su ") {
+            Some(_) => "    su root root",
+            None => line,
+        });
+    fs::write(&copy, lines.collect::<Vec<_>>().join("\n") + "\n")?;
+    let mut command = Command::new("logrotate");
+    command
+        .arg("--debug")
+        .arg("--state")
+        .arg(place.path().join("state"))
+        .arg(&copy);
+    let said = command.output()?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    if !said.status.success() || text.contains("error:") || !text.contains("Handling 1 logs") {
+        return Err(format!("{}: logrotate says:\n{text}", rule.display()).into());
+    }
+    Ok(())
+}
+
+/// Has Prometheus read the alerts, try them, and read what the dashboard asks.
+fn metrics(packaging: &Path) -> Result {
+    let rules = packaging.join("prometheus/confluence-audit.rules.yml");
+    let tests = packaging.join("prometheus/confluence-audit.test.yml");
+    let dashboard = fs::read_to_string(packaging.join("grafana/confluence-audit.json"))?;
+    let asked = asked(&serde_json::from_str(&dashboard)?);
+    if asked.is_empty() {
+        return Err("the dashboard asks for nothing".into());
+    }
+    if !is_installed("promtool") {
+        println!("skipped: promtool is not installed");
+        return Ok(());
+    }
+    succeed(
+        Command::new("promtool")
+            .args(["check", "rules"])
+            .arg(&rules),
+    )?;
+    succeed(Command::new("promtool").args(["test", "rules"]).arg(&tests))?;
+
+    let place = tempfile::tempdir()?;
+    let copy = place.path().join("asked.yml");
+    let mut text = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (at, question) in asked.iter().enumerate() {
+        let question = serde_json::Value::from(question.as_str());
+        let _ = writeln!(text, "  - record: question{at}\n    expr: {question}");
+    }
+    fs::write(&copy, text)?;
+    succeed(Command::new("promtool").args(["check", "rules"]).arg(&copy))?;
+    println!("    the dashboard asks {} questions", asked.len());
+    Ok(())
+}
+
+/// The dashboard's questions, with something in the place of its variables.
+fn asked(dashboard: &serde_json::Value) -> Vec<String> {
+    let panels = dashboard["panels"].as_array().into_iter().flatten();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    targets
+        .filter_map(|target| target["expr"].as_str())
+        .map(|question| {
+            question
+                .replace("$__rate_interval", "5m")
+                .replace("$instance", "x")
+                .replace("$site", "x")
+                .replace("$output", "x")
+        })
+        .collect()
+}
+
+/// Runs a command that has to succeed, and gives what it printed.
+fn succeed(command: &mut Command) -> Result<String> {
+    let name = command.get_program().display().to_string();
+    let answer = command
+        .output()
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
+    let said = String::from_utf8_lossy(&answer.stdout);
+    let complaint = String::from_utf8_lossy(&answer.stderr);
+    if !answer.status.success() {
+        return Err(format!("{name} ended with {}:\n{said}{complaint}", answer.status).into());
+    }
+    Ok(said.into_owned())
+}
+
+/// Runs a command that has to succeed without a word of complaint.
+fn silent(command: &mut Command) -> Result {
+    let name = command.get_program().display().to_string();
+    let answer = command
+        .output()
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
+    let complaint = String::from_utf8_lossy(&answer.stderr);
+    if answer.status.success() && complaint.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{name} ended with {} and says:\n{complaint}", answer.status).into())
+}
