@@ -124,8 +124,8 @@ impl Spool for DyingSpool {
         self.call(self.inner.confirm(output, seq, checkpoint)).await
     }
 
-    async fn sweep(&self, outputs: &[OutputName]) -> Result<()> {
-        self.call(self.inner.sweep(outputs)).await
+    async fn retain(&self, outputs: &[OutputName]) -> Result<()> {
+        self.call(self.inner.retain(outputs)).await
     }
 
     async fn depth(&self) -> Result<Depth> {

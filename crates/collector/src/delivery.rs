@@ -39,8 +39,11 @@ impl Delivery {
     /// # Errors
     /// What the spool can fail with.
     pub async fn prepare(routes: Vec<Route>, spool: &dyn Spool) -> Result<Self> {
-        let names = routes.iter().map(|route| route.output.name().clone());
-        let board = Board::new(names.map(Standing::new).collect());
+        let names: Vec<OutputName> = routes
+            .iter()
+            .map(|route| route.output.name().clone())
+            .collect();
+        let board = Board::new(names.iter().cloned().map(Standing::new).collect());
         let mut draining = Vec::with_capacity(routes.len());
         for (index, route) in routes.into_iter().enumerate() {
             // Known before anything is committed, it gets whatever is committed, ready or not.
@@ -49,6 +52,7 @@ impl Delivery {
             route.prepare(&board).await;
             draining.push(route);
         }
+        spool.retain(&names).await?;
         let delivery = Self {
             routes: draining,
             labels: Labels::default(),
@@ -84,10 +88,8 @@ impl Delivery {
         patience: Patience,
         runtime: &dyn Runtime,
     ) -> Result<()> {
-        let names: Vec<OutputName> = self.routes.iter().map(|it| it.name().clone()).collect();
         let world = World {
             spool,
-            names: &names,
             labels: &self.labels,
             board: &self.board,
             patience,

@@ -3,8 +3,8 @@
 //!
 //! A pass asks for a [site's state](Spool::site) and the [counts](Spool::counts) of what it may
 //! read again, and ends in one [`commit`](Spool::commit). Delivery takes what is
-//! [`pending`](Spool::pending) for an output, [confirms](Spool::confirm) it, and
-//! [sweeps](Spool::sweep) away what every output has.
+//! [`pending`](Spool::pending) for an output and [confirms](Spool::confirm) it; what every output
+//! has confirmed is gone.
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
@@ -77,7 +77,7 @@ pub struct OutputState {
 /// A record that waits for outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spooled {
-    /// Its place in the order of delivery. Never used again, not even after it was swept away.
+    /// Its place in the order of delivery. Never used again, not even when the record is gone.
     pub seq: i64,
     /// The site that it is from.
     pub site: SiteId,
@@ -94,7 +94,7 @@ pub struct Spooled {
 /// How much is waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Records that some output has not confirmed, or that were not swept away yet.
+    /// Records that some output has not confirmed.
     pub records: u64,
     /// The bytes of their lines.
     pub bytes: u64,
@@ -181,13 +181,15 @@ pub trait Spool: Send + Sync {
     ) -> Result<Vec<Spooled>>;
 
     /// Notes that a registered `output` has everything up to and including `seq`, with its
-    /// checkpoint, in one transaction. The same `seq` again renews the checkpoint alone; an earlier
-    /// one, or one not spooled yet, is refused.
+    /// checkpoint, and deletes what every registered output has, in one transaction. The same
+    /// `seq` again renews the checkpoint alone; an earlier one, or one not spooled yet, is refused.
+    ///
+    /// So every output has to be registered before one of them confirms.
     async fn confirm(&self, output: &OutputName, seq: i64, checkpoint: &[u8]) -> Result<()>;
 
-    /// Deletes what every one of `outputs` has confirmed, and forgets all other outputs. Without
-    /// outputs, or while one of them is not registered, nothing is deleted.
-    async fn sweep(&self, outputs: &[OutputName]) -> Result<()>;
+    /// Forgets all outputs but these, and deletes what those that are left have all confirmed.
+    /// Without outputs, or while one of them is not registered, nothing is deleted.
+    async fn retain(&self, outputs: &[OutputName]) -> Result<()>;
 
     /// How much is waiting.
     async fn depth(&self) -> Result<Depth>;

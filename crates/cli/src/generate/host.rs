@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use confluence_audit_collector::config::{AuthConfig, OutputKind, Secret, SiteConfig};
+use confluence_audit_collector::config::{
+    AuthConfig, OutputKind, Secret, SiteConfig, default_config_file,
+};
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 
 use super::checked;
 use crate::args::SiteArgs;
-use crate::settings;
 
 /// Who collects, unless another is named.
 pub(super) const USER: &str = "confluence-audit";
@@ -45,7 +46,7 @@ pub(super) struct Host {
 impl Host {
     /// Takes it from the configuration file; where there is none, from what packages install.
     pub(super) fn read(args: &SiteArgs, user: String, group: Option<String>) -> Result<Self> {
-        let file = args.config.clone().or_else(settings::default_config_file);
+        let file = args.config.clone().or_else(default_config_file);
         let (config, file) = match file {
             Some(file) => {
                 let file = std::path::absolute(&file).unwrap_or(file);

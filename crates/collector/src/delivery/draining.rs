@@ -17,8 +17,6 @@ use crate::{Error, Result};
 /// What all outputs share while they deliver.
 pub(super) struct World<'a> {
     pub(super) spool: &'a dyn Spool,
-    /// Every output.
-    pub(super) names: &'a [OutputName],
     pub(super) labels: &'a Labels,
     pub(super) board: &'a Board,
     pub(super) patience: Patience,
@@ -279,7 +277,6 @@ impl Draining {
             some => batch[some - 1].seq,
         };
         world.spool.confirm(&name, seq, &done.checkpoint).await?;
-        world.spool.sweep(world.names).await?;
         self.seq = seq;
         self.checkpoint = Some(done.checkpoint);
         let unfit = fits[..done.lines].iter().filter(|fits| !**fits).count();

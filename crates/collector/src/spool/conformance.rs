@@ -44,10 +44,10 @@ pub use self::commits::{
     twins_are_counted, what_is_older_than_forget_before_is_forgotten,
 };
 pub use self::delivery::{
-    a_confirmation_never_moves_back_nor_ahead, a_new_output_gets_what_is_still_spooled,
-    numbers_are_not_used_again, outputs_have_positions_of_their_own,
-    pending_is_in_order_and_bounded, sweeping_takes_what_every_output_has,
-    what_an_output_waits_for_is_counted_by_site,
+    a_confirmation_never_moves_back_nor_ahead, a_forgotten_output_holds_nothing_back,
+    a_new_output_gets_what_is_still_spooled, numbers_are_not_used_again,
+    outputs_have_positions_of_their_own, pending_is_in_order_and_bounded,
+    what_an_output_waits_for_is_counted_by_site, what_every_output_has_is_gone,
 };
 pub use self::overview::{an_address_leads_to_its_site, the_overview_shows_what_is_there};
 

@@ -29,7 +29,7 @@ use self::check::contradictions;
 use self::commit::{rewind, write_commit};
 use self::fault::Fault;
 use self::file::{FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone};
-use self::queue::{confirm, depth_behind, pending, register, sweep};
+use self::queue::{confirm, depth_behind, pending, register, retain};
 use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
 use super::{Commit, Counts, Depth, OutputState, Overview, SiteState, Spool, Spooled};
@@ -203,10 +203,10 @@ impl Spool for SqliteSpool {
         .await
     }
 
-    async fn sweep(&self, outputs: &[OutputName]) -> Result<()> {
+    async fn retain(&self, outputs: &[OutputName]) -> Result<()> {
         let outputs = outputs.to_vec();
-        self.transaction("sweeping what is delivered", move |transaction| {
-            sweep(transaction, &outputs)
+        self.transaction("forgetting other outputs", move |transaction| {
+            retain(transaction, &outputs)
         })
         .await
     }

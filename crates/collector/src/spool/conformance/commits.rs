@@ -213,10 +213,6 @@ pub async fn rewinding_beyond_the_counts_knows_what_is_spooled(store: &dyn Store
     committed(&*spool, 20, old).await;
     let first = waiting(&*spool, &output).await[0].0;
     confirmed(&*spool, &output, first).await;
-    spool
-        .sweep(std::slice::from_ref(&output))
-        .await
-        .expect("a sweep");
     let mut forgetting = commit(40, vec![record(30, 2, 1)]);
     forgetting.forget_before = at(25);
     spool.commit(&site(), forgetting).await.expect("a commit");

@@ -59,10 +59,6 @@ pub async fn a_new_output_gets_what_is_still_spooled(store: &dyn Store) {
     committed(&*spool, 30, records).await;
     let all = waiting(&*spool, &old).await;
     confirmed(&*spool, &old, all[0].0).await;
-    spool
-        .sweep(std::slice::from_ref(&old))
-        .await
-        .expect("a sweep");
     let new = OutputName::new("new");
     let state = spool.register(&new).await.expect("an output");
     assert_eq!(state.checkpoint, None);
@@ -105,15 +101,45 @@ pub async fn a_confirmation_never_moves_back_nor_ahead(store: &dyn Store) {
     );
 }
 
-/// A record goes when the last output has it, an output when it is no longer named.
-pub async fn sweeping_takes_what_every_output_has(store: &dyn Store) {
+/// A record goes when the last registered output has it.
+pub async fn what_every_output_has_is_gone(store: &dyn Store) {
+    let spool = store.open().await;
+    let fast = registered(&*spool, "fast").await;
+    let slow = registered(&*spool, "slow").await;
+    let many = (1..=9).map(|n| record(i64::from(n), n, 1)).collect();
+    committed(&*spool, 20, many).await;
+    let all = waiting(&*spool, &fast).await;
+    let depth = async || {
+        let depth = spool.depth().await.expect("a depth");
+        assert_eq!(depth.bytes, depth.records * line(1).len() as u64);
+        depth.records
+    };
+
+    confirmed(&*spool, &fast, all[8].0).await;
+    assert_eq!(depth().await, 9, "the slow one has nothing yet");
+    for has in [1, 2, 5] {
+        confirmed(&*spool, &slow, all[has - 1].0).await;
+        assert_eq!(depth().await, 9 - has as u64);
+        assert_eq!(waiting(&*spool, &slow).await, all[has..]);
+        let late = registered(&*spool, "late").await;
+        assert_eq!(waiting(&*spool, &late).await, all[has..]);
+        spool
+            .retain(&[fast.clone(), slow.clone()])
+            .await
+            .expect("the late one is forgotten");
+    }
+    confirmed(&*spool, &slow, all[8].0).await;
+    assert_eq!(spool.depth().await.expect("a depth"), Depth::default());
+}
+
+/// What only a forgotten output lacks goes with it.
+pub async fn a_forgotten_output_holds_nothing_back(store: &dyn Store) {
     let spool = store.open().await;
     let fast = registered(&*spool, "fast").await;
     let slow = registered(&*spool, "slow").await;
     committed(&*spool, 20, vec![record(10, 1, 1), record(20, 2, 1)]).await;
     let all = waiting(&*spool, &fast).await;
     let records = async || spool.depth().await.expect("a depth").records;
-    let both = [fast.clone(), slow.clone()];
     let strange = [
         fast.clone(),
         slow.clone(),
@@ -121,15 +147,9 @@ pub async fn sweeping_takes_what_every_output_has(store: &dyn Store) {
     ];
 
     confirmed(&*spool, &fast, all[1].0).await;
-    spool.sweep(&both).await.expect("a sweep");
+    spool.retain(&strange).await.expect("nothing is forgotten");
     assert_eq!(records().await, 2, "the slow one has nothing yet");
-    confirmed(&*spool, &slow, all[0].0).await;
-    spool.sweep(&strange).await.expect("a sweep");
-    assert_eq!(records().await, 2, "one output never asked for anything");
-    spool.sweep(&both).await.expect("a sweep");
-    assert_eq!(records().await, 1);
-    assert_eq!(waiting(&*spool, &slow).await, all[1..]);
-    spool.sweep(&[fast]).await.expect("a sweep");
+    spool.retain(&[fast]).await.expect("the slow one goes");
     assert_eq!(spool.depth().await.expect("a depth"), Depth::default());
     let forgotten = spool.pending(&slow, 9, 9).await;
     assert_eq!(
@@ -138,7 +158,7 @@ pub async fn sweeping_takes_what_every_output_has(store: &dyn Store) {
     );
 
     committed(&*spool, 30, vec![record(30, 3, 1)]).await;
-    spool.sweep(&[]).await.expect("a sweep");
+    spool.retain(&[]).await.expect("all are forgotten");
     assert_eq!(
         records().await,
         1,
@@ -150,6 +170,7 @@ pub async fn sweeping_takes_what_every_output_has(store: &dyn Store) {
 pub async fn what_an_output_waits_for_is_counted_by_site(store: &dyn Store) {
     let spool = store.open().await;
     let output = registered(&*spool, "file").await;
+    registered(&*spool, "slow").await;
     let other = SiteId::new("other.atlassian.net");
     committed(&*spool, 20, vec![record(10, 1, 1), record(20, 2, 1)]).await;
     let its = commit(7, vec![record(7, 3, 1)]);
@@ -168,7 +189,7 @@ pub async fn what_an_output_waits_for_is_counted_by_site(store: &dyn Store) {
     assert_eq!(records(&output, Some(&SiteId::new("unknown"))).await, 0);
     assert_eq!(records(&new, None).await, 3);
     let asked = spool.overview().await.expect("an overview").outputs;
-    assert_eq!(asked.len(), 1, "asking makes nobody known");
+    assert_eq!(asked.len(), 2, "asking makes nobody known");
 }
 
 /// A number that was swept away does not come back: an output that is past it would miss it.
@@ -178,10 +199,6 @@ pub async fn numbers_are_not_used_again(store: &dyn Store) {
     committed(&*spool, 10, vec![record(10, 1, 1)]).await;
     let first = waiting(&*spool, &output).await[0].0;
     confirmed(&*spool, &output, first).await;
-    spool
-        .sweep(std::slice::from_ref(&output))
-        .await
-        .expect("a sweep");
     drop(spool);
     let spool = store.open().await;
     committed(&*spool, 20, vec![record(20, 2, 1)]).await;

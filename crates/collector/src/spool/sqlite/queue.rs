@@ -104,15 +104,18 @@ pub(super) fn confirm(
             checkpoint,
             output_seal(output.as_str(), seq, Some(checkpoint))
         ])?;
-    if changed == 1 {
-        return Ok(());
+    if changed != 1 {
+        return Err(Fault::Rule(format!(
+            "the output {output} is not registered, or cannot have confirmed record {seq} now"
+        )));
     }
-    Err(Fault::Rule(format!(
-        "the output {output} is not registered, or cannot have confirmed record {seq} now"
-    )))
+    let everywhere = transaction
+        .prepare_cached("SELECT min(seq) FROM output")?
+        .query_row([], |row| row.get(0))?;
+    sweep(transaction, everywhere)
 }
 
-pub(super) fn sweep(transaction: &Transaction<'_>, outputs: &[OutputName]) -> Result<(), Fault> {
+pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> Result<(), Fault> {
     let mut known = transaction.prepare_cached("SELECT name, seq FROM output")?;
     let known: Vec<(OutputName, i64)> = known
         .query_map([], |row| {
@@ -129,6 +132,11 @@ pub(super) fn sweep(transaction: &Transaction<'_>, outputs: &[OutputName]) -> Re
         known.map_or(0, |(_, seq)| *seq)
     };
     let everywhere = outputs.iter().map(position).min().unwrap_or(0);
+    sweep(transaction, everywhere)
+}
+
+/// Deletes what every output has.
+fn sweep(transaction: &Transaction<'_>, everywhere: i64) -> Result<(), Fault> {
     transaction
         .prepare_cached("DELETE FROM record WHERE seq <= ?1")?
         .execute([everywhere])?;

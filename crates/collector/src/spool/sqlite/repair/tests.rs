@@ -82,7 +82,6 @@ fn fill(dir: &Path) -> SqliteSpool {
         spool.confirm(fast, 500, b"{}").await.unwrap();
         spool.confirm(slow, 100, b"{}").await.unwrap();
         spool.set_site_at(URL, Some(&sites()[0])).await.unwrap();
-        spool.sweep(&outputs()).await.unwrap();
     });
     spool
 }
