@@ -4,9 +4,11 @@
 //! everything that the site retains a second time, and without a word.
 
 mod check;
+mod chunk;
 mod commit;
 mod fault;
 mod file;
+mod pack;
 mod queue;
 mod repair;
 mod rows;

@@ -1,10 +1,13 @@
 //! The one transaction: records, their counts and the watermark; and the way back from it.
 
+use std::ops::Range;
+
 use confluence_audit_core::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
+use super::chunk::{Chunk, Writer};
 use super::fault::Fault;
-use super::seal::{RecordRow, record_seal, seal_site};
+use super::seal::seal_site;
 use crate::spool::{Commit, SiteState};
 use crate::{Result, SiteId};
 
@@ -36,11 +39,8 @@ pub(super) fn write_commit(
         "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (?1, ?2, ?3, 1)
          ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n",
     )?;
-    let mut seq = last_seq(transaction)?;
-    let mut keep = transaction.prepare_cached(
-        "INSERT INTO record (seq, site, ms, fingerprint, ordinal, line, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
+    let mut chunks = Writer::new(transaction)?;
+    chunks.go_on_at(id, last_seq(transaction)? + 1)?;
     for record in &commit.records {
         let ms = record.time.as_millis();
         let fingerprint = record.fingerprint.as_bytes();
@@ -51,18 +51,9 @@ pub(super) fn write_commit(
                 record.fingerprint, record.time, record.ordinal
             )));
         }
-        seq += 1;
-        let row = RecordRow {
-            seq,
-            site: id,
-            ms,
-            fingerprint,
-            ordinal: n,
-            line: &record.line,
-        };
-        let seal = record_seal(&row);
-        keep.execute(params![seq, id, ms, fingerprint, n, row.line, seal])?;
+        chunks.push(ms, fingerprint, n, &record.line)?;
     }
+    chunks.finish()?;
     transaction
         .prepare_cached("DELETE FROM ledger WHERE site = ?1 AND ms < ?2")?
         .execute(params![id, commit.forget_before.as_millis()])?;
@@ -79,7 +70,7 @@ pub(super) fn write_commit(
 /// The last number that was given out.
 pub(super) fn last_seq(transaction: &Connection) -> Result<i64, Fault> {
     let last = transaction
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'")?
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'")?
         .query_row([], |row| row.get(0))?;
     Ok(last)
 }
@@ -98,17 +89,37 @@ pub(super) fn rewind(
         return Ok(());
     }
     let counted_from = state.counted_from.unwrap_or(watermark);
-    // What is spooled was committed, however old it is: it must not come a second time.
-    transaction.execute(
-        "INSERT INTO ledger (site, ms, fingerprint, n)
-         SELECT site, ms, fingerprint, max(ordinal) FROM record
-         WHERE site = ?1 AND ms >= ?2 AND ms < ?3 GROUP BY site, ms, fingerprint
-         ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
-        params![id, to.as_millis(), counted_from.as_millis()],
-    )?;
+    if to < counted_from {
+        count_what_is_spooled(transaction, id, to.as_millis()..counted_from.as_millis())?;
+    }
     transaction.execute(
         "UPDATE site SET watermark = ?2, counted_from = ?3 WHERE id = ?1",
         params![id, to.as_millis(), to.min(counted_from).as_millis()],
     )?;
     seal_site(transaction, id)
+}
+
+/// What is spooled was committed, however old it is: it must not come a second time.
+pub(super) fn count_what_is_spooled(
+    transaction: &Connection,
+    site: i64,
+    span: Range<i64>,
+) -> Result<(), Fault> {
+    let mut chunks = transaction.prepare_cached(&format!(
+        "SELECT {} FROM chunk WHERE site = ?1",
+        Chunk::COLUMNS
+    ))?;
+    let mut count = transaction.prepare_cached(
+        "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
+    )?;
+    let mut rows = chunks.query([site])?;
+    while let Some(row) = rows.next()? {
+        for record in Chunk::read(row)?.records()? {
+            if span.contains(&record.ms) {
+                count.execute(params![site, record.ms, record.fingerprint, record.ordinal])?;
+            }
+        }
+    }
+    Ok(())
 }

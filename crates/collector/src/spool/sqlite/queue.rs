@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Transaction, params};
 
+use super::chunk::{Chunk, delete_up_to};
 use super::fault::Fault;
 use super::rows::output_row;
-use super::seal::{RecordRow, is_sealed, output_seal, record_seal};
+use super::seal::output_seal;
 use super::time;
 use crate::output::OutputName;
 use crate::spool::{Depth, OutputState, Spooled};
@@ -43,44 +43,37 @@ pub(super) fn pending(
     let position = output_row(transaction, output)?
         .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
         .seq;
-    let mut statement = transaction.prepare_cached(
-        "SELECT seq, record.site, ms, fingerprint, ordinal, line, record.seal, name
-         FROM record JOIN site ON site.id = record.site
-         WHERE seq > ?1 ORDER BY seq",
-    )?;
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {}, name FROM chunk JOIN site ON site.id = chunk.site
+         WHERE last > ?1 ORDER BY last",
+        Chunk::COLUMNS
+    ))?;
     let mut rows = statement.query([position])?;
     let mut pending = Vec::new();
     let mut bytes = 0_usize;
     while pending.len() < max_records
         && let Some(row) = rows.next()?
     {
-        let (seq, line): (_, Vec<u8>) = (row.get(0)?, row.get(5)?);
-        bytes = bytes.saturating_add(line.len());
-        if bytes > max_bytes && !pending.is_empty() {
-            break;
+        let chunk = Chunk::read(row)?;
+        let site = SiteId::new(row.get::<_, Arc<str>>(7)?);
+        for record in chunk.records()? {
+            if record.seq <= position {
+                continue;
+            }
+            bytes = bytes.saturating_add(record.line.len());
+            let is_full = pending.len() >= max_records || bytes > max_bytes;
+            if is_full && !pending.is_empty() {
+                return Ok(pending);
+            }
+            pending.push(Spooled {
+                seq: record.seq,
+                site: site.clone(),
+                time: time(record.ms),
+                fingerprint: Fingerprint::from_bytes(record.fingerprint),
+                ordinal: record.ordinal,
+                line: record.line,
+            });
         }
-        let (ms, fingerprint, ordinal) = (row.get(2)?, row.get(3)?, row.get(4)?);
-        let expected = record_seal(&RecordRow {
-            seq,
-            site: row.get(1)?,
-            ms,
-            fingerprint: &fingerprint,
-            ordinal,
-            line: &line,
-        });
-        if !is_sealed(row, 6, expected)? {
-            return Err(Fault::Damaged(format!(
-                "record {seq} is not what was written"
-            )));
-        }
-        pending.push(Spooled {
-            seq,
-            site: SiteId::new(row.get::<_, Arc<str>>(7)?),
-            time: time(ms),
-            fingerprint: Fingerprint::from_bytes(fingerprint),
-            ordinal,
-            line: Bytes::from(line),
-        });
     }
     Ok(pending)
 }
@@ -95,7 +88,7 @@ pub(super) fn confirm(
         .prepare_cached(
             "UPDATE output SET seq = ?2, checkpoint = ?3, seal = ?4
              WHERE name = ?1 AND seq <= ?2 AND ?2 <= (
-                 SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'
+                 SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'
              )",
         )?
         .execute(params![
@@ -137,9 +130,7 @@ pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> R
 
 /// Deletes what every output has.
 fn sweep(transaction: &Transaction<'_>, everywhere: i64) -> Result<(), Fault> {
-    transaction
-        .prepare_cached("DELETE FROM record WHERE seq <= ?1")?
-        .execute([everywhere])?;
+    delete_up_to(transaction, everywhere)?;
     give_back_space(transaction)
 }
 
@@ -160,10 +151,10 @@ pub(super) fn depth_behind(
     seq: i64,
     site: Option<&SiteId>,
 ) -> Result<Depth, Fault> {
-    let depth = transaction
+    let mut depth = transaction
         .prepare_cached(
-            "SELECT count(*), coalesce(sum(length(line)), 0) FROM record
-             WHERE seq > ?1 AND (?2 IS NULL OR site = (SELECT id FROM site WHERE name = ?2))",
+            "SELECT coalesce(sum(last - first + 1), 0), coalesce(sum(bytes), 0) FROM chunk
+             WHERE last > ?1 AND (?2 IS NULL OR site = (SELECT id FROM site WHERE name = ?2))",
         )?
         .query_row(params![seq, site.map(SiteId::as_str)], |row| {
             Ok(Depth {
@@ -171,5 +162,20 @@ pub(super) fn depth_behind(
                 bytes: row.get::<_, i64>(1)?.unsigned_abs(),
             })
         })?;
+    // Of the chunk that `seq` stands in, a part is not behind it.
+    let mut partly = transaction.prepare_cached(&format!(
+        "SELECT {} FROM chunk
+         WHERE last = (SELECT min(last) FROM chunk WHERE last > ?1) AND first <= ?1
+         AND (?2 IS NULL OR site = (SELECT id FROM site WHERE name = ?2))",
+        Chunk::COLUMNS
+    ))?;
+    let mut rows = partly.query(params![seq, site.map(SiteId::as_str)])?;
+    if let Some(row) = rows.next()? {
+        let records = Chunk::read(row)?.records()?;
+        for record in records.iter().filter(|record| record.seq <= seq) {
+            depth.records -= 1;
+            depth.bytes -= record.line.len() as u64;
+        }
+    }
     Ok(depth)
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::Fault;
+use super::pack::pack;
 use super::seal::seal_all;
 use crate::Result;
 
@@ -64,7 +65,27 @@ pub(super) const MIGRATIONS: &[&str] = &[
         seal BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    // A row for each record cost more than all else together. AUTOINCREMENT as above; see
+    // `chunk.rs` for what is in a body.
+    "
+    CREATE TABLE chunk (
+        last  INTEGER PRIMARY KEY AUTOINCREMENT,
+        first INTEGER NOT NULL CHECK (0 < first AND first <= last),
+        site  INTEGER NOT NULL REFERENCES site (id),
+        bytes INTEGER NOT NULL CHECK (bytes >= 0),
+        low   INTEGER NOT NULL,
+        body  BLOB NOT NULL,
+        seal  BLOB NOT NULL
+    ) STRICT;
+",
+    // What it held is in chunks by now.
+    "
+    DROP TABLE record;
+",
 ];
+
+/// Which migration takes away the table with a row for each record.
+const PACKED: usize = 4;
 
 /// The version of the schema, if the database is ours and not newer than this program.
 pub(super) fn schema_version(connection: &Connection) -> Result<usize, Fault> {
@@ -109,7 +130,10 @@ pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fa
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for migration in &MIGRATIONS[from..] {
+    for (version, migration) in MIGRATIONS.iter().enumerate().skip(from) {
+        if version == PACKED {
+            pack(&transaction)?;
+        }
         transaction.execute_batch(migration)?;
     }
     seal_all(&transaction)?;

@@ -8,7 +8,7 @@ use confluence_audit_core::RawRecord;
 use rusqlite::Connection;
 
 use super::schema::{APPLICATION_ID, MIGRATIONS};
-use super::seal::seal_all;
+use super::seal::{RecordRow, record_seal, seal_all};
 use super::*;
 use crate::ErrorKind;
 use crate::spool::NewRecord;
@@ -103,7 +103,7 @@ fn every_commit_is_on_disk_before_it_returns() {
     assert_eq!(pragma("synchronous"), 2, "FULL");
     assert_eq!(pragma("foreign_keys"), 1);
     assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
-    assert_eq!(pragma("user_version"), 3);
+    assert_eq!(pragma("user_version"), 5);
 }
 
 #[test]
@@ -191,6 +191,16 @@ fn of_version(version: usize, dir: &Dir) {
     }
     if version >= 2 {
         seal_all(&connection).expect("its seals");
+        let seal = record_seal(&RecordRow {
+            seq: 1,
+            site: 1,
+            ms: 5,
+            fingerprint: fingerprint.as_bytes(),
+            ordinal: 1,
+            line,
+        });
+        let sealed = connection.execute("UPDATE record SET seal = ?1", [seal]);
+        sealed.expect("its seal");
     }
     let pragma = |name, value: i64| {
         let done = connection.pragma_update(None, name, value);

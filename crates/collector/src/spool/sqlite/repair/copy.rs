@@ -91,6 +91,7 @@ pub(super) fn tables(path: &Path) -> Result<(Connection, Tables), Fault> {
             "record",
             "output",
             "address",
+            "chunk",
             "sqlite_sequence",
         ]
         .contains(&name.as_str())

@@ -9,7 +9,9 @@ use rusqlite::{Connection, params};
 use super::Repaired;
 use super::read::{read_from_both_ends, read_span};
 use crate::Result;
+use crate::spool::sqlite::commit::count_what_is_spooled;
 use crate::spool::sqlite::fault::Fault;
+use crate::spool::sqlite::pack::{pack_rows, set_last_seq};
 use crate::spool::sqlite::seal::{address_seal, is_sealed, seal_all, seal_site, site_seal};
 
 /// From a damaged database into an empty one.
@@ -18,20 +20,32 @@ pub(super) struct Salvage<'a> {
     target: &'a Connection,
     /// Whether rows are sealed: they are since version 2.
     sealed: bool,
+    /// Whether records are in chunks: they are since version 5.
+    chunked: bool,
     done: Repaired,
 }
 
 impl<'a> Salvage<'a> {
     pub(super) fn new(source: &'a Connection, target: &'a Connection) -> Result<Self, Fault> {
-        let sealed: i64 = source.query_row(
-            "SELECT count(*) FROM pragma_table_info('site') WHERE name = 'seal'",
-            [],
-            |row| row.get(0),
+        let has = |table: &str, column: &str| {
+            source.query_row(
+                "SELECT count(*) > 0 FROM pragma_table_info(?1) WHERE name = ?2",
+                [table, column],
+                |row| row.get(0),
+            )
+        };
+        let (sealed, chunked) = (has("site", "seal")?, has("chunk", "seal")?);
+        // What is saved is put into chunks when it is known which records these are.
+        target.execute_batch(
+            "CREATE TEMP TABLE record (
+                 seq INTEGER PRIMARY KEY, site, ms, fingerprint, ordinal, line, seal
+             )",
         )?;
         Ok(Self {
             source,
             target,
-            sealed: sealed == 1,
+            sealed,
+            chunked,
             done: Repaired::default(),
         })
     }
@@ -48,8 +62,8 @@ impl<'a> Salvage<'a> {
         let last = self
             .source
             .query_row(
-                "SELECT max(seq) FROM sqlite_sequence WHERE name = 'record'",
-                [],
+                "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1",
+                [if self.chunked { "chunk" } else { "record" }],
                 |row| row.get::<_, Option<i64>>(0),
             )
             .ok()
@@ -66,24 +80,20 @@ impl<'a> Salvage<'a> {
             .unwrap_or(0)
             .max(outputs.last.unwrap_or(0))
             .max(records.last.unwrap_or(0));
-        self.target
-            .execute("DELETE FROM sqlite_sequence WHERE name = 'record'", [])?;
-        self.target.execute(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES ('record', ?1)",
-            [end],
-        )?;
         self.read_again(&sites, &outputs, &records, last)?;
         seal_all(self.target)?;
-        // What is spooled was committed and must not come twice.
-        self.target.execute(
-            "INSERT INTO ledger (site, ms, fingerprint, n)
-             SELECT site, ms, fingerprint, max(ordinal) FROM record
-             JOIN site ON site.id = record.site
-             WHERE site.counted_from IS NULL OR ms >= site.counted_from
-             GROUP BY site, ms, fingerprint
-             ON CONFLICT DO UPDATE SET n = max(n, excluded.n)",
-            [],
-        )?;
+        pack_rows(self.target)?;
+        set_last_seq(self.target, end)?;
+        self.target.execute_batch("DROP TABLE temp.record")?;
+        for id in sites.keys() {
+            let counted_from: Option<i64> = self.target.query_row(
+                "SELECT counted_from FROM site WHERE id = ?1",
+                [id],
+                |row| row.get(0),
+            )?;
+            let from = counted_from.unwrap_or(i64::MIN);
+            count_what_is_spooled(self.target, *id, from..i64::MAX)?;
+        }
         Ok(self.done)
     }
 

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use confluence_audit_core::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Salvage, Site};
 use crate::Result;
 use crate::reread::{Reread, longest};
 use crate::spool::sqlite::check::line_problem;
+use crate::spool::sqlite::chunk::{Chunk, Kept};
 use crate::spool::sqlite::fault::Fault;
 use crate::spool::sqlite::repair::read::{read_from_both_ends, read_span};
 use crate::spool::sqlite::seal::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
@@ -78,16 +79,30 @@ impl Salvage<'_> {
         sites: &BTreeMap<i64, Site>,
         last: Option<i64>,
     ) -> Result<Records, Fault> {
-        let sealed = self.sealed;
-        let sql = format!(
-            "SELECT seq, site, ms, fingerprint, ordinal, line{} FROM record NOT INDEXED
-             WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
-            if sealed { ", seal" } else { "" }
-        );
-        let sql = sql.as_str();
-        let mut times: BTreeMap<i64, i64> = BTreeMap::new();
+        let (mut times, mut lows) = (BTreeMap::new(), BTreeMap::new());
+        let (sealed, source) = (self.sealed, self.source);
         let (target, done) = (self.target, &mut self.done);
-        let mut take = |seq: i64, row: &Row<'_>| {
+        let mut keep = |site: i64, record: &Kept| {
+            let whole = line_problem(record.ms, record.fingerprint, &record.line).is_none();
+            if !whole || !sites.contains_key(&site) || record.ordinal == 0 {
+                return Ok(false);
+            }
+            let mut insert = target.prepare_cached(
+                "INSERT OR IGNORE INTO record (seq, site, ms, fingerprint, ordinal, line)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            done.records += insert.execute(params![
+                record.seq,
+                site,
+                record.ms,
+                record.fingerprint,
+                record.ordinal,
+                &record.line[..]
+            ])? as u64;
+            times.insert(record.seq, record.ms);
+            Ok::<_, Fault>(true)
+        };
+        let mut take_row = |seq: i64, row: &Row<'_>| {
             let (Ok(site), Ok(ms), Ok(fingerprint), Ok(ordinal), Ok(line)) = (
                 row.get::<_, i64>(1),
                 row.get::<_, i64>(2),
@@ -106,37 +121,65 @@ impl Salvage<'_> {
                 ordinal,
                 line: &line,
             });
-            let good = !sealed || is_sealed(row, 6, seal).unwrap_or(false);
-            let whole = good && line_problem(ms, fingerprint, &line).is_none();
-            if !whole || !sites.contains_key(&site) || ordinal == 0 {
+            if sealed && !is_sealed(row, 6, seal).unwrap_or(false) {
                 return Ok(false);
             }
-            let mut insert = target.prepare_cached(
-                "INSERT OR IGNORE INTO record (seq, site, ms, fingerprint, ordinal, line, seal)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            let line = &line[..];
-            let inserted =
-                insert.execute(params![seq, site, ms, fingerprint, ordinal, line, seal])?;
-            done.records += inserted as u64;
-            times.insert(seq, ms);
-            Ok(true)
+            let record = Kept {
+                seq,
+                ms,
+                fingerprint,
+                ordinal,
+                line,
+            };
+            keep(site, &record)
         };
-        // Numbers are given out one after the other, so a generous end does no harm.
-        let end = last.unwrap_or(0).saturating_add(1 << 24);
-        let mut complete = read_span(self.source, sql, (1, end), &mut take)?.complete;
-        complete &= read_span(
-            self.source,
-            sql,
-            (end.saturating_add(1), i64::MAX),
-            &mut take,
-        )?
-        .complete;
+        let complete = if self.chunked {
+            let sql = format!(
+                "SELECT {} FROM chunk NOT INDEXED WHERE last BETWEEN ?1 AND ?2 ORDER BY last",
+                Chunk::COLUMNS
+            );
+            Self::read_in_numbers(source, &sql, last, &mut |_, row| {
+                let Ok(chunk) = Chunk::read(row) else {
+                    return Ok(false);
+                };
+                let Ok(records) = chunk.records() else {
+                    return Ok(false);
+                };
+                lows.insert(chunk.first, chunk.low);
+                let mut whole = true;
+                for record in &records {
+                    whole &= keep(chunk.site, record)?;
+                }
+                Ok(whole)
+            })?
+        } else {
+            let sql = format!(
+                "SELECT seq, site, ms, fingerprint, ordinal, line{} FROM record NOT INDEXED
+                 WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
+                if sealed { ", seal" } else { "" }
+            );
+            Self::read_in_numbers(source, &sql, last, &mut take_row)?
+        };
         Ok(Records {
             complete,
             last: times.keys().next_back().copied(),
             times,
+            lows,
         })
+    }
+
+    /// Reads all rows whose key is a record's number.
+    fn read_in_numbers(
+        source: &Connection,
+        sql: &str,
+        last: Option<i64>,
+        take: &mut dyn FnMut(i64, &Row<'_>) -> Result<bool, Fault>,
+    ) -> Result<bool, Fault> {
+        // Numbers are given out one after the other, so a generous end does no harm.
+        let end = last.unwrap_or(0).saturating_add(1 << 24);
+        let behind = (end.saturating_add(1), i64::MAX);
+        let complete = read_span(source, sql, (1, end), take)?.complete;
+        Ok(read_span(source, sql, behind, take)?.complete && complete)
     }
 
     /// Where records are lost that some output had not got, takes every site back to before
@@ -167,26 +210,30 @@ impl Salvage<'_> {
         if missing == 0 && !unsure {
             return Ok(());
         }
-        // The neighbours of what is missing tell about when it was.
+        // A chunk tells of all that waited before it. Where none follows what is missing, its
+        // neighbours tell about when it was; a record that came late has newer neighbours.
+        let late = longest(&Reread::default_schedule());
+        let near = |ms: i64| Timestamp::from_millis(ms).saturating_sub(late);
         let mut before: Option<i64> = records
             .times
             .range(..=everywhere)
             .next_back()
             .map(|(_, ms)| *ms);
         let mut expected = everywhere.saturating_add(1);
-        let mut oldest: Option<i64> = None;
+        let mut to: Option<Timestamp> = None;
         for (seq, ms) in waiting {
             if *seq != expected {
-                oldest = [oldest, before, Some(*ms)].into_iter().flatten().min();
+                let oldest = match records.lows.get(seq) {
+                    Some(low) => Some(Timestamp::from_millis(*low)),
+                    None => before.map(near).into_iter().chain([near(*ms)]).min(),
+                };
+                to = to.into_iter().chain(oldest).min();
             }
             (before, expected) = (Some(*ms), seq.saturating_add(1));
         }
         if expected <= end || unsure {
-            oldest = [oldest, before].into_iter().flatten().min();
+            to = to.into_iter().chain(before.map(near)).min();
         }
-        // A record that came late has newer neighbours.
-        let late = longest(&Reread::default_schedule());
-        let to = oldest.map(|ms| Timestamp::from_millis(ms).saturating_sub(late));
         self.lost(match (missing, to) {
             (0, _) => "perhaps records that some output had not got".to_owned(),
             (missing, _) => format!("up to {missing} records that some output had not got"),
@@ -205,7 +252,7 @@ impl Salvage<'_> {
             .execute("DELETE FROM ledger WHERE ms >= ?1", [from])?;
         // Of copies of one record perhaps only the second was saved: it must not stand for both.
         self.target.execute(
-            "UPDATE record SET ordinal = copy.number, seal = NULL FROM (
+            "UPDATE record SET ordinal = copy.number FROM (
                  SELECT seq, row_number() OVER (
                      PARTITION BY site, ms, fingerprint ORDER BY seq
                  ) AS number FROM record WHERE ms >= ?1
@@ -241,4 +288,7 @@ pub(super) struct Records {
     pub(super) last: Option<i64>,
     /// Each one's time by its number.
     times: BTreeMap<i64, i64>,
+    /// The oldest time of all that waited when a record was committed, by its number: of each
+    /// chunk's first one.
+    lows: BTreeMap<i64, i64>,
 }
