@@ -55,6 +55,8 @@ pub(crate) struct Pass<'a> {
     /// What was committed before; `None` is nothing.
     spool: Option<&'a dyn Spool>,
     schedule: &'a [Reread],
+    /// This host's clock at the beginning.
+    began: Timestamp,
     /// The watermark before the pass.
     since: Option<Timestamp>,
     /// The steps that the end of this pass completes.
@@ -99,6 +101,7 @@ impl<'a> Pass<'a> {
             name,
             spool,
             schedule,
+            began: now,
             since: state.watermark,
             completes,
             found: Found {
@@ -161,12 +164,21 @@ impl<'a> Pass<'a> {
         self.found.watermark = Some(watermark);
 
         let kept = reread::longest(self.schedule) + MARGIN;
+        let mut forget_before = watermark.saturating_sub(kept);
+        if let (Some(read), Some(end)) = (whole.server_time, to)
+            && watermark == end
+            && end < read.min(self.began).saturating_sub(kept)
+        {
+            // What is so old is not read again, so it need not be counted: the next pass begins
+            // behind it, whatever becomes of this one.
+            forget_before = Timestamp::from_millis(end.as_millis().saturating_add(1));
+        }
         let ended = self.reader.is_done();
         Ok(Commit {
             from,
             records: difference.new,
             watermark,
-            forget_before: watermark.saturating_sub(kept),
+            forget_before,
             rereads: if ended {
                 std::mem::take(&mut self.completes)
             } else {

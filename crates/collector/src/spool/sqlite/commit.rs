@@ -1,14 +1,15 @@
 //! The one transaction: records, their counts and the watermark; and the way back from it.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use confluence_audit_core::Timestamp;
+use confluence_audit_core::{Fingerprint, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 
 use super::chunk::{Chunk, Writer};
 use super::fault::Fault;
 use super::seal::seal_site;
-use crate::spool::{Commit, SiteState};
+use crate::spool::{Commit, NewRecord, SiteState};
 use crate::{Result, SiteId};
 
 pub(super) fn write_commit(
@@ -41,10 +42,14 @@ pub(super) fn write_commit(
     )?;
     let mut chunks = Writer::new(transaction)?;
     chunks.go_on_at(id, last_seq(transaction)? + 1)?;
+    let mut uncounted = Uncounted::new(transaction, id, commit)?;
     for record in &commit.records {
         let ms = record.time.as_millis();
         let fingerprint = record.fingerprint.as_bytes();
-        let n: u32 = count.query_row(params![id, ms, fingerprint], |row| row.get(0))?;
+        let n: u32 = match uncounted.count(record) {
+            Some(n) => n,
+            None => count.query_row(params![id, ms, fingerprint], |row| row.get(0))?,
+        };
         if n != record.ordinal {
             return Err(Fault::Rule(format!(
                 "record {} of {} is number {n} of its kind, and was taken for number {}",
@@ -65,6 +70,48 @@ pub(super) fn write_commit(
         done.execute(params![id, step, time.as_millis()])?;
     }
     Ok(())
+}
+
+/// The copies of records that are so old that their counts would be forgotten at once.
+struct Uncounted {
+    before: Timestamp,
+    counts: HashMap<(Timestamp, Fingerprint), u32>,
+}
+
+impl Uncounted {
+    fn new(transaction: &Transaction<'_>, site: i64, commit: &Commit) -> Result<Self, Fault> {
+        let before = commit.forget_before;
+        let mut known = transaction.prepare_cached(
+            "SELECT ms, fingerprint, n FROM ledger WHERE site = ?1 AND ms BETWEEN ?2 AND ?3",
+        )?;
+        let old = || {
+            commit
+                .records
+                .iter()
+                .map(|new| new.time)
+                .filter(|ms| *ms < before)
+        };
+        let mut counts = HashMap::new();
+        if let (Some(from), Some(to)) = (old().min(), old().max()) {
+            let mut rows = known.query(params![site, from.as_millis(), to.as_millis()])?;
+            while let Some(row) = rows.next()? {
+                let fingerprint = Fingerprint::from_bytes(row.get(1)?);
+                let time = Timestamp::from_millis(row.get(0)?);
+                counts.insert((time, fingerprint), row.get(2)?);
+            }
+        }
+        Ok(Self { before, counts })
+    }
+
+    /// Which of its copies the record is; `None` when it has to be counted.
+    fn count(&mut self, record: &NewRecord) -> Option<u32> {
+        (record.time < self.before).then(|| {
+            let n = self.counts.entry((record.time, record.fingerprint));
+            let n = n.or_insert(0);
+            *n += 1;
+            *n
+        })
+    }
 }
 
 /// The last number that was given out.
