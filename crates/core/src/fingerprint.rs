@@ -5,10 +5,9 @@
 //! canonical form, because services reorder keys and change how they escape strings, and because
 //! some fields about the author are looked up when the log is read and not when it was written.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use crate::{json, record};
+use crate::canonical::canonical;
 
 /// 160 bits that name a record's content, the same on every host and for every order of keys.
 ///
@@ -44,10 +43,9 @@ impl Fingerprint {
 
     /// The fingerprint of a record's compact text.
     pub(crate) fn of(line: &[u8]) -> Self {
-        let mut canonical = Vec::with_capacity(line.len() + 256);
-        write_value(&mut canonical, line, Place::Record, 0);
+        let hash = blake3::hash(&canonical(line));
         let mut bytes = [0; Self::LEN];
-        bytes.copy_from_slice(&blake3::hash(&canonical).as_bytes()[..Self::LEN]);
+        bytes.copy_from_slice(&hash.as_bytes()[..Self::LEN]);
         Self(bytes)
     }
 }
@@ -63,81 +61,6 @@ impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
     }
-}
-
-/// What the account looks like at the time of reading.
-const VOLATILE: [&[u8]; 7] = [
-    b"accountType",
-    b"displayName",
-    b"externalCollaborator",
-    b"isExternalCollaborator",
-    b"isGuest",
-    b"operations",
-    b"publicName",
-];
-
-/// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
-const DEEPEST: usize = 64;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Record,
-    Author,
-    Time,
-    Elsewhere,
-}
-
-/// Writes the canonical form: each value with its type and length, so that no two different
-/// records have the same one.
-fn write_value(out: &mut Vec<u8>, text: &[u8], place: Place, depth: usize) {
-    if place == Place::Time
-        && let Some(time) = record::time_of(text)
-    {
-        // The service is known to have written the time as a string for a while.
-        out.push(b't');
-        out.extend_from_slice(&time.as_millis().to_le_bytes());
-        return;
-    }
-    match text.first() {
-        Some(b'"') => write_bytes(out, b's', &json::unescape(text)),
-        Some(b'{' | b'[') if depth >= DEEPEST => write_bytes(out, b'd', text),
-        Some(b'{') => {
-            let mut members: Vec<(Cow<'_, [u8]>, &[u8])> = json::members(text)
-                .map(|member| (json::unescape(&text[member.key]), &text[member.value]))
-                .filter(|(key, _)| place != Place::Author || !VOLATILE.contains(&key.as_ref()))
-                .collect();
-            // Stable: a key that stands twice keeps both values, in their order.
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            write_length(out, b'o', members.len());
-            for (key, value) in members {
-                let inner = match (place, key.as_ref()) {
-                    (Place::Record, b"author") => Place::Author,
-                    (Place::Record, b"creationDate") => Place::Time,
-                    _ => Place::Elsewhere,
-                };
-                write_bytes(out, b'k', &key);
-                write_value(out, value, inner, depth + 1);
-            }
-        }
-        Some(b'[') => {
-            write_length(out, b'a', json::elements(text).count());
-            for element in json::elements(text) {
-                write_value(out, &text[element], Place::Elsewhere, depth + 1);
-            }
-        }
-        // Numbers as they are written, and the three words.
-        _ => write_bytes(out, b'n', text),
-    }
-}
-
-fn write_bytes(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
-    write_length(out, kind, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
-    out.push(kind);
-    out.extend_from_slice(&(length as u64).to_le_bytes());
 }
 
 #[cfg(test)]

@@ -35,9 +35,10 @@ pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Where the string that opens at `at` ends: the index behind its closing quote.
-fn string_end(text: &[u8], at: usize) -> usize {
+#[inline]
+pub(crate) fn string_end(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
-    while let Some(found) = memchr2(b'"', b'\\', &text[at.min(text.len())..]) {
+    while let Some(found) = quote_or_backslash(text.get(at..).unwrap_or_default()) {
         at += found;
         if text[at] == b'"' {
             return at + 1;
@@ -47,8 +48,32 @@ fn string_end(text: &[u8], at: usize) -> usize {
     text.len()
 }
 
+/// Most strings are short, so the first words are looked at before `memchr` is worth its call.
+#[inline]
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const WORDS: usize = 4;
+    let (words, _) = text.as_chunks::<8>();
+    for (index, word) in words.iter().take(WORDS).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ ONES * 0x22) | zeros(word ^ ONES * 0x5c);
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let looked_at = words.len().min(WORDS) * 8;
+    memchr2(b'"', b'\\', &text[looked_at..]).map(|found| looked_at + found)
+}
+
+const ONES: u64 = u64::MAX / 0xff;
+
+/// The high bit of each byte that is zero; behind the first one others may be set too.
+#[inline]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
 /// Where the value that begins at `at` ends, in compact text.
-fn value_end(text: &[u8], at: usize) -> usize {
+pub(crate) fn value_end(text: &[u8], at: usize) -> usize {
     let mut at = at;
     let mut depth = 0_usize;
     while let Some(&byte) = text.get(at) {
@@ -111,6 +136,7 @@ pub(crate) fn members(text: &[u8]) -> impl Iterator<Item = Member> + '_ {
 /// The elements of the array that `text` is, in order; none when it is something else.
 ///
 /// `text` is compact.
+#[cfg(test)]
 pub(crate) fn elements(text: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = if text.first() == Some(&b'[') {
         1

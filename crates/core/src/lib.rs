@@ -35,6 +35,7 @@
 //! ```
 
 mod auth;
+mod canonical;
 mod client;
 mod decode;
 mod error;

@@ -36,16 +36,20 @@ impl RawRecord {
         Ok(Self::within(&text, value.get()))
     }
 
+    /// The record whose line is known from [`line`](Self::line), as one that was kept somewhere:
+    /// nothing of it is checked again.
+    pub fn from_line(line: Bytes) -> Self {
+        let time = time_in(&line);
+        Self { line, time }
+    }
+
     /// The record whose well-formed text is `text`, a part of `body`, whose memory it shares.
     pub(crate) fn within(body: &Bytes, text: &str) -> Self {
         let line = match json::compact(text.as_bytes()) {
             Cow::Borrowed(line) => body.slice_ref(line),
             Cow::Owned(line) => line.into(),
         };
-        let time = json::members(&line)
-            .find(|member| &line[member.key.clone()] == br#""creationDate""#)
-            .and_then(|member| time_of(&line[member.value]));
-        Self { line, time }
+        Self::from_line(line)
     }
 
     /// The record on one line, without a line break at its end.
@@ -109,6 +113,13 @@ impl fmt::Debug for RawRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The time that a record tells.
+fn time_in(line: &[u8]) -> Option<Timestamp> {
+    json::members(line)
+        .find(|member| &line[member.key.clone()] == br#""creationDate""#)
+        .and_then(|member| time_of(&line[member.value]))
 }
 
 /// The time that a `creationDate` of this text gives.

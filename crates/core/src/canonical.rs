@@ -1,0 +1,297 @@
+//! The canonical form of a record, of which its fingerprint is the hash.
+//!
+//! Each value is written with its type and its length, so that no two different records have the
+//! same form; the keys of an object are sorted, escapes undone. It is written in one pass over the
+//! text, each value where it stands; only members whose keys are out of order are moved then.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::{json, record};
+
+/// What the account looks like at the time of reading.
+const VOLATILE: [&[u8]; 7] = [
+    b"accountType",
+    b"displayName",
+    b"externalCollaborator",
+    b"isExternalCollaborator",
+    b"isGuest",
+    b"operations",
+    b"publicName",
+];
+
+/// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
+const DEEPEST: usize = 64;
+
+/// The length of a value's type and length.
+const HEAD: usize = 1 + 8;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Record,
+    Author,
+    Time,
+    Elsewhere,
+}
+
+/// The canonical form of a record's compact text.
+pub(crate) fn canonical(line: &[u8]) -> Vec<u8> {
+    let mut form = Form {
+        text: line,
+        out: Vec::with_capacity(2 * line.len()),
+        members: Vec::new(),
+        sorted: Vec::new(),
+    };
+    form.write(0, Place::Record, 0);
+    form.out
+}
+
+struct Form<'a> {
+    text: &'a [u8],
+    out: Vec<u8>,
+    /// The members of the objects that are being written, those of inner ones last.
+    members: Vec<Member>,
+    sorted: Vec<u8>,
+}
+
+/// Where a member stands in what was written.
+struct Member {
+    key: Range<usize>,
+    end: usize,
+}
+
+impl Form<'_> {
+    /// Writes the value that begins at `at`, and says where it ends.
+    fn write(&mut self, at: usize, place: Place, depth: usize) -> usize {
+        let first = self.text.get(at);
+        if place == Place::Time {
+            let end = json::value_end(self.text, at);
+            if let Some(time) = record::time_of(&self.text[at.min(end)..end]) {
+                // The service is known to have written the time as a string for a while.
+                self.out.push(b't');
+                self.out.extend_from_slice(&time.as_millis().to_le_bytes());
+                return end;
+            }
+        }
+        match first {
+            Some(b'"') => self.write_string(b's', at),
+            Some(b'{' | b'[') if depth >= DEEPEST => self.write_as_it_is(b'd', at),
+            Some(b'{') => self.write_object(at, place, depth),
+            Some(b'[') => self.write_array(at, depth),
+            // Numbers as they are written, and the three words.
+            _ => self.write_as_it_is(b'n', at),
+        }
+    }
+
+    fn write_object(&mut self, at: usize, place: Place, depth: usize) -> usize {
+        let head = self.begin(b'o');
+        let outer = self.members.len();
+        let mut at = at + 1;
+        while self.text.get(at) == Some(&b'"') {
+            let begin = self.out.len();
+            at = self.write_string(b'k', at) + 1; // over the colon
+            let key = begin + HEAD..self.out.len();
+            let name = &self.out[key.clone()];
+            let is_volatile = place == Place::Author && VOLATILE.contains(&name);
+            let inner = match (place, name) {
+                (Place::Record, b"author") => Place::Author,
+                (Place::Record, b"creationDate") => Place::Time,
+                _ => Place::Elsewhere,
+            };
+            if is_volatile {
+                at = json::value_end(self.text, at);
+                self.out.truncate(begin);
+            } else {
+                at = self.write(at, inner, depth + 1);
+                let end = self.out.len();
+                self.members.push(Member { key, end });
+            }
+            if self.text.get(at) != Some(&b',') {
+                break;
+            }
+            at += 1;
+        }
+        self.end(head, self.members.len() - outer);
+        self.sort(outer);
+        at + 1
+    }
+
+    /// Puts the members of the object that was just written, from the one with this index on, in
+    /// the order of their keys.
+    fn sort(&mut self, outer: usize) {
+        let Self {
+            out,
+            members,
+            sorted,
+            ..
+        } = self;
+        let its = &mut members[outer..];
+        let key = |member: &Member| &out[member.key.clone()];
+        if let Some(first) = its.first()
+            && !its.is_sorted_by(|a, b| key(a) <= key(b))
+        {
+            let begin = first.key.start - HEAD;
+            // Stable: a key that stands twice keeps both values, in their order.
+            its.sort_by(|a, b| key(a).cmp(key(b)));
+            sorted.clear();
+            for member in its.iter() {
+                sorted.extend_from_slice(&out[member.key.start - HEAD..member.end]);
+            }
+            out.truncate(begin);
+            out.extend_from_slice(sorted);
+        }
+        members.truncate(outer);
+    }
+
+    fn write_array(&mut self, at: usize, depth: usize) -> usize {
+        let head = self.begin(b'a');
+        let mut count = 0;
+        let mut at = at + 1;
+        while !matches!(self.text.get(at), None | Some(b']')) {
+            at = self.write(at, Place::Elsewhere, depth + 1);
+            count += 1;
+            if self.text.get(at) != Some(&b',') {
+                break;
+            }
+            at += 1;
+        }
+        self.end(head, count);
+        at + 1
+    }
+
+    fn write_string(&mut self, kind: u8, at: usize) -> usize {
+        let end = json::string_end(self.text, at);
+        let head = self.begin(kind);
+        match json::unescape(&self.text[at..end]) {
+            Cow::Borrowed(bytes) => self.out.extend_from_slice(bytes),
+            Cow::Owned(bytes) => self.out.extend_from_slice(&bytes),
+        }
+        self.end(head, self.out.len() - head);
+        end
+    }
+
+    fn write_as_it_is(&mut self, kind: u8, at: usize) -> usize {
+        let end = json::value_end(self.text, at);
+        let head = self.begin(kind);
+        self.out
+            .extend_from_slice(self.text.get(at..end).unwrap_or_default());
+        self.end(head, self.out.len() - head);
+        end
+    }
+
+    /// Begins a value: what comes behind its type and length.
+    fn begin(&mut self, kind: u8) -> usize {
+        self.out.push(kind);
+        self.out.extend_from_slice(&[0; HEAD - 1]);
+        self.out.len()
+    }
+
+    fn end(&mut self, begin: usize, length: usize) {
+        self.out[begin - (HEAD - 1)..begin].copy_from_slice(&(length as u64).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same, value by value: slow and plain.
+    fn plainly(out: &mut Vec<u8>, text: &[u8], place: Place, depth: usize) {
+        let write = |out: &mut Vec<u8>, kind: u8, bytes: &[u8]| {
+            out.push(kind);
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            out.extend_from_slice(bytes);
+        };
+        let count = |out: &mut Vec<u8>, kind: u8, count: usize| {
+            out.push(kind);
+            out.extend_from_slice(&(count as u64).to_le_bytes());
+        };
+        if place == Place::Time
+            && let Some(time) = record::time_of(text)
+        {
+            out.push(b't');
+            out.extend_from_slice(&time.as_millis().to_le_bytes());
+            return;
+        }
+        match text.first() {
+            Some(b'"') => write(out, b's', &json::unescape(text)),
+            Some(b'{' | b'[') if depth >= DEEPEST => write(out, b'd', text),
+            Some(b'{') => {
+                let mut members: Vec<(Cow<'_, [u8]>, &[u8])> = json::members(text)
+                    .map(|member| (json::unescape(&text[member.key]), &text[member.value]))
+                    .filter(|(key, _)| place != Place::Author || !VOLATILE.contains(&key.as_ref()))
+                    .collect();
+                members.sort_by(|a, b| a.0.cmp(&b.0));
+                count(out, b'o', members.len());
+                for (key, value) in members {
+                    let inner = match (place, key.as_ref()) {
+                        (Place::Record, b"author") => Place::Author,
+                        (Place::Record, b"creationDate") => Place::Time,
+                        _ => Place::Elsewhere,
+                    };
+                    write(out, b'k', &key);
+                    plainly(out, value, inner, depth + 1);
+                }
+            }
+            Some(b'[') => {
+                count(out, b'a', json::elements(text).count());
+                for element in json::elements(text) {
+                    plainly(out, &text[element], Place::Elsewhere, depth + 1);
+                }
+            }
+            _ => write(out, b'n', text),
+        }
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("author".to_owned()),
+            Just("creationDate".to_owned()),
+            Just("displayName".to_owned()),
+            Just("\\u0061uthor".to_owned()),
+            "[a-e\\\\\"é]{0,12}".prop_map(|key| {
+                let quoted = serde_json::Value::from(key).to_string();
+                quoted[1..quoted.len() - 1].to_owned()
+            }),
+        ]
+    }
+
+    fn compact() -> impl Strategy<Value = String> {
+        let scalar = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            any::<i64>().prop_map(|number| number.to_string()),
+            Just("1.643097111962E12".to_owned()),
+            ".{0,40}".prop_map(|text| serde_json::Value::from(text).to_string()),
+        ];
+        scalar.prop_recursive(5, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6)
+                    .prop_map(|list| format!("[{}]", list.join(","))),
+                prop::collection::vec((key(), inner), 0..6).prop_map(|members| {
+                    let members: Vec<_> = members
+                        .into_iter()
+                        .map(|(key, value)| format!("\"{key}\":{value}"))
+                        .collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_writes_what_value_by_value_is_written(text in compact()) {
+            let mut expected = Vec::new();
+            plainly(&mut expected, text.as_bytes(), Place::Record, 0);
+            prop_assert_eq!(canonical(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn what_is_no_json_ends_all_the_same(text in "[\\[\\]{}\",:\\\\a1 ]{0,40}") {
+            canonical(text.as_bytes());
+        }
+    }
+}
