@@ -32,7 +32,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), report::Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // One thread reads ahead while this one is busy with what was read.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build();
     let runtime = runtime.map_err(report::Failure::internal)?;

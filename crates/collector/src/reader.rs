@@ -47,7 +47,8 @@ impl Reader {
         jobs: NonZeroUsize,
     ) -> Self {
         let most = (IN_MEMORY / jobs).max(SMALLEST);
-        let mut windows = Windows::new(span, now, most as u64 / 2);
+        // Room for windows denser than those before them, and a little less than whole pages.
+        let mut windows = Windows::new(span, now, most as u64 * 9 / 20);
         if let Some(silent) = silent {
             windows = windows.with_silence_until(silent);
         }
@@ -60,16 +61,22 @@ impl Reader {
         }
     }
 
-    /// The next window, whole; `None` when the span has been read.
+    /// Begins to read what comes next.
+    fn begin(&mut self) {
+        let (log, most, now) = (&self.log, self.most, self.now);
+        self.windows.begin(self.jobs.get(), |window| {
+            let log = log.clone();
+            Task(tokio::spawn(async move {
+                slice::read(&log, window, most, now).await
+            }))
+        });
+    }
+
+    /// The next window, whole; `None` when the span has been read. The windows behind it are being
+    /// read while the caller is busy with it.
     pub(crate) async fn next(&mut self) -> Result<Option<Whole>, Error> {
         loop {
-            let (log, most, now) = (&self.log, self.most, self.now);
-            self.windows.begin(self.jobs.get(), |window| {
-                let log = log.clone();
-                Task(tokio::spawn(async move {
-                    slice::read(&log, window, most, now).await
-                }))
-            });
+            self.begin();
             let Some((window, mut task)) = self.windows.pop() else {
                 return Ok(None);
             };
@@ -95,6 +102,7 @@ impl Reader {
                         self.now = now;
                         self.windows.set_now(now);
                     }
+                    self.begin();
                     return Ok(Some(whole));
                 }
             }

@@ -264,8 +264,7 @@ impl Draining {
         let entries = batch
             .iter()
             .map(|record| entry(record, self.route.format, world.labels));
-        let (entries, fits): (Vec<Entry>, Vec<bool>) =
-            entries.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (entries, fits): (Vec<Entry>, Vec<bool>) = entries.unzip();
         let checkpoint = self.checkpoint.as_deref();
         let done = match self.route.output.deliver(&entries, checkpoint).await {
             Ok(done) => done,
@@ -351,9 +350,8 @@ async fn wait_for(notes: &mut watch::Receiver<Notes>, condition: impl Fn(&Notes)
     drop(notes.wait_for(|now| condition(now)).await);
 }
 
-fn entry(record: &Spooled, format: Format, labels: &Labels) -> Result<(Entry, bool)> {
-    let raw = RawRecord::parse(record.line.clone())
-        .map_err(|e| Error::internal("a record in the spool is not JSON").with_source(e))?;
+fn entry(record: &Spooled, format: Format, labels: &Labels) -> (Entry, bool) {
+    let raw = RawRecord::from_line(record.line.clone());
     let line = confluence_audit_formats::line(format, &raw, &labels.context(record));
     let entry = Entry {
         line: line.bytes,
@@ -363,5 +361,5 @@ fn entry(record: &Spooled, format: Format, labels: &Labels) -> Result<(Entry, bo
         fingerprint: record.fingerprint,
         ordinal: record.ordinal,
     };
-    Ok((entry, line.fits))
+    (entry, line.fits)
 }

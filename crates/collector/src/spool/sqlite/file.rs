@@ -18,6 +18,12 @@ use crate::local_disk::{sync_directory, unusable};
 
 pub(super) const FILE: &str = "spool.sqlite3";
 
+/// The log is copied back into the database when it has so many pages, of 4 KiB.
+const LOG_PAGES: u32 = 4_000;
+
+/// How much of the database is held in memory: negative, SQLite takes it for KiB.
+const CACHE_KIB: i32 = -8_000;
+
 /// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -170,6 +176,11 @@ pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // A page that is written again before then is copied back once: what a backfill commits and
+    // deletes goes through the log alone.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
+    // A window that was committed is read from memory when it is delivered.
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     // Otherwise the log keeps the size of the largest commit for ever.
     connection.pragma_update_and_check(None, "journal_size_limit", KEPT_FREE, |_| Ok(()))?;
     let verdict: String =
