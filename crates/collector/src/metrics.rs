@@ -1,9 +1,9 @@
 //! What operators watch, as text that Prometheus and its kin read.
 //!
 //! [`Figures`] are what is known at one instant; the daemon serves them, and a single run writes
-//! them into a file for node_exporter's textfile collector. There are two dialects: the classic one
-//! is all that the textfile collector and `promtool` read, and OpenMetrics is what a newer server
-//! asks for.
+//! them into a file for the textfile collector of `node_exporter`. There are two dialects: the
+//! classic one is all that the textfile collector and `promtool` read, and `OpenMetrics` is what a
+//! newer server asks for.
 
 mod lateness;
 mod text;

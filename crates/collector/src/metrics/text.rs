@@ -12,7 +12,7 @@ const PREFIX: &str = "confluence_audit_";
 pub enum Dialect {
     /// Prometheus's own, version 0.0.4.
     Classic,
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Kind {
 /// The text as it grows, one family of metrics after the other.
 pub(super) struct Text {
     dialect: Dialect,
-    text: String,
+    out: String,
     name: String,
 }
 
@@ -53,7 +53,7 @@ impl Text {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            text: String::new(),
+            out: String::new(),
             name: String::new(),
         }
     }
@@ -72,7 +72,7 @@ impl Text {
             Kind::Histogram => "histogram",
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
+        let _ = writeln!(self.out, "# HELP {family} {help}\n# TYPE {family} {kind}");
         self
     }
 
@@ -95,21 +95,21 @@ impl Text {
     }
 
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        let Self { text, name, .. } = self;
-        let _ = write!(text, "{name}{suffix}");
+        let Self { out, name, .. } = self;
+        let _ = write!(out, "{name}{suffix}");
         for (index, (label, value)) in labels.iter().enumerate() {
             let begin = if index == 0 { '{' } else { ',' };
-            let _ = write!(text, "{begin}{label}=\"{}\"", escaped(value));
+            let _ = write!(out, "{begin}{label}=\"{}\"", escaped(value));
         }
         let end = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(text, "{end} {value}");
+        let _ = writeln!(out, "{end} {value}");
     }
 
     pub(super) fn finish(mut self) -> String {
         if self.dialect == Dialect::OpenMetrics {
-            self.text.push_str("# EOF\n");
+            self.out.push_str("# EOF\n");
         }
-        self.text
+        self.out
     }
 }
 

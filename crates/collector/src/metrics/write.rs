@@ -7,8 +7,8 @@ use std::path::Path;
 use super::{Dialect, Figures};
 use crate::{Error, ErrorKind, Result};
 
-/// Writes the figures for node_exporter's textfile collector, which must never see half of them:
-/// beside the file, then renamed into its place. Others can read it.
+/// Writes the figures for the textfile collector of `node_exporter`, which must never see half of
+/// them: beside the file, then renamed into its place. Others can read it.
 ///
 /// # Errors
 /// [`OutputCreate`](ErrorKind::OutputCreate) when it cannot be made, and [`Io`](ErrorKind::Io) when
