@@ -160,8 +160,14 @@ impl Schedule {
         let steady = self.steady.first();
         let troubled = self.troubled.first().filter(|_| !full_of_trouble);
         let first = match (steady, troubled) {
-            // What is due on time goes before what is late anyway.
-            (Some(steady), Some(_)) if steady.0 <= now => steady,
+            // What is due on time goes before what is late anyway, but not for ever.
+            (Some(steady), Some(troubled)) if steady.0 <= now => {
+                if self.latest(troubled) <= steady.0 {
+                    troubled
+                } else {
+                    steady
+                }
+            }
             (Some(steady), Some(troubled)) => steady.min(troubled),
             (Some(first), None) | (None, Some(first)) => first,
             (None, None) => return Next::Nothing,
@@ -231,6 +237,12 @@ impl Schedule {
             },
             interval: entry.interval,
         })
+    }
+
+    /// When a site has waited for as long as its interval.
+    fn latest(&self, (due, name): &(Duration, Arc<str>)) -> Duration {
+        let interval = self.sites.get(name).map(|entry| entry.interval);
+        due.saturating_add(interval.unwrap_or_default())
     }
 
     /// Frees the place of a site that is under way, and says since when it was.

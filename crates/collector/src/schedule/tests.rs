@@ -208,6 +208,18 @@ fn a_site_that_is_postponed_keeps_its_health_and_frees_its_place() {
     assert_eq!(schedule.standing("site-0").unwrap().health, Health::New);
 }
 
+#[test]
+fn with_too_few_places_a_site_that_was_never_read_gets_its_turn_all_the_same() {
+    let mut schedule = Schedule::new(places(1));
+    schedule.set_sites(names(15), Duration::ZERO);
+    // More than a minute of work for each minute.
+    let (begun, _) = play(&mut schedule, Duration::ZERO, 60 * MINUTE, |_| {
+        (Duration::from_millis(6_429), End::Done)
+    });
+    assert_eq!(begun.len(), 15);
+    assert!(begun.values().all(|begun| begun.len() >= 10), "{begun:?}");
+}
+
 proptest! {
     #[test]
     fn no_site_is_read_too_often_and_none_is_forgotten(
