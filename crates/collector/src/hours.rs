@@ -4,6 +4,7 @@ use confluence_audit_core::Timestamp;
 
 /// How many hours are kept.
 const HOURS: usize = 24;
+const DAY: i64 = 24;
 
 const HOUR: i64 = 3_600_000;
 
@@ -32,7 +33,7 @@ impl Hours {
     pub fn add(&mut self, time: Timestamp, records: u32) {
         let hour = time.as_millis().div_euclid(HOUR);
         self.forget_until(hour);
-        if self.last.saturating_sub(hour) < HOURS as i64 {
+        if self.last.saturating_sub(hour) < DAY {
             let count = &mut self.counts[slot(hour)];
             *count = count.saturating_add(records);
         }
@@ -65,20 +66,20 @@ impl Hours {
         if passed <= 0 {
             return;
         }
-        for new in (0..passed.min(HOURS as i64)).map(|back| hour - back) {
+        for new in (0..passed.min(DAY)).map(|back| hour - back) {
             self.counts[slot(new)] = 0;
         }
         self.last = hour;
     }
 
     fn hours(&self) -> impl Iterator<Item = i64> {
-        let first = self.last.saturating_sub(HOURS as i64 - 1);
+        let first = self.last.saturating_sub(DAY - 1);
         first..=self.last
     }
 }
 
 fn slot(hour: i64) -> usize {
-    usize::try_from(hour.rem_euclid(HOURS as i64)).unwrap_or(0)
+    usize::try_from(hour.rem_euclid(DAY)).unwrap_or(0)
 }
 
 #[cfg(test)]
