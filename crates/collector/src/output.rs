@@ -108,7 +108,7 @@ pub struct Delivered {
 /// checkpoint, or what each entry is [called](Entry::id), is what lets the output see what it had
 /// already done.
 #[async_trait]
-pub trait Output: Send {
+pub trait Output: Send + Sync {
     /// The name under which the spool keeps this output's position.
     fn name(&self) -> &OutputName;
 
