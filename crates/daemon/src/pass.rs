@@ -1,0 +1,174 @@
+//! One pass over one site, in a task of its own: connect it where it is not, read what is new.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use confluence_audit_collector::config::{AuthConfig, SiteConfig};
+use confluence_audit_collector::schedule::Pace;
+use confluence_audit_collector::spool::Spool as _;
+use confluence_audit_collector::{
+    Collecting, Error, ErrorKind, Found, Hours, Result, Site, TokenFile, connect_known,
+    forget_if_wrong, read, remember,
+};
+use confluence_audit_core::{Http, Runtime as _, SystemRuntime, Timestamp};
+
+use crate::generation::{Findings, Outlets};
+use crate::settings::Settings;
+use crate::watch::{ConsentNotes, Watch};
+
+/// What of a site's past is shown.
+const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// What a pass works with.
+pub(crate) struct Pass {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Arc<SiteConfig>,
+    /// As the last pass left it.
+    pub(crate) site: Option<Site>,
+    pub(crate) http: Http,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) outlets: Outlets,
+    pub(crate) found: Arc<Findings>,
+    pub(crate) collecting: Collecting,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) watch: Watch,
+}
+
+/// How a pass ended.
+pub(crate) struct Ended {
+    /// For the next one.
+    pub(crate) site: Option<Site>,
+    pub(crate) result: Result<Found, Failure>,
+    pub(crate) requests: u64,
+    pub(crate) took: Duration,
+    /// The service wants no request before.
+    pub(crate) closed_until: Duration,
+}
+
+/// Why a pass failed.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// It is not the site that failed but what all sites share: nothing can go on.
+    pub(crate) is_ours: bool,
+}
+
+impl Failure {
+    fn of_site(error: Error) -> Self {
+        Self {
+            error,
+            is_ours: false,
+        }
+    }
+}
+
+/// The spool's failures are everybody's.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let is_ours = matches!(
+            error.kind(),
+            ErrorKind::Io | ErrorKind::State | ErrorKind::Internal
+        );
+        Self { error, is_ours }
+    }
+}
+
+impl Pass {
+    /// Does it.
+    pub(crate) async fn run(mut self) -> Ended {
+        let (began, requests) = (Instant::now(), self.http.stats().requests);
+        let result = self.read().await;
+        // Credentials, permission, or an address that leads nowhere: a person mends these.
+        let refused = matches!(&result, Err(failure) if failure.error.exit_code() >= 77);
+        Ended {
+            requests: self.http.stats().requests - requests,
+            took: began.elapsed(),
+            closed_until: self.pace.seen().closed_until,
+            // What was mended is read again: a secret in its file, an id at its address.
+            site: self.site.filter(|_| !refused),
+            result,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Found, Failure> {
+        let site = match self.site.take() {
+            Some(site) => site,
+            None => self.connect().await?,
+        };
+        let spool = &self.outlets.spool;
+        self.seed(&site).await?;
+        let progress = |found: &Found| self.watch.note(&self.name, |notes| notes.progress(found));
+        let board = &self.outlets.board;
+        let done = read(
+            &site,
+            spool,
+            board,
+            &self.collecting,
+            &SystemRuntime,
+            progress,
+        )
+        .await;
+        self.look_at_consent().await;
+        if let Err(error) = &done {
+            forget_if_wrong(error, &self.config, spool).await?;
+        }
+        self.site = Some(site);
+        Ok(done?)
+    }
+
+    /// Reads the site's secrets and finds its id. When it returns the outputs know of it.
+    async fn connect(&self) -> Result<Site, Failure> {
+        let (spool, dir) = (&self.outlets.spool, self.settings.credentials_dir());
+        let (_, site) = connect_known(&self.http, &self.config, Some(spool), dir).await;
+        let site = site.map_err(Failure::of_site)?;
+        remember(&self.config, &site, spool).await?;
+        self.found
+            .add(&self.name, &site.id, &self.outlets.board)
+            .await;
+        Ok(site)
+    }
+
+    /// Counts what an earlier process committed of the last day, an hour at a time.
+    async fn seed(&self, site: &Site) -> Result<(), Failure> {
+        let is_seeded = {
+            let known = self.watch.known();
+            known.sites.get(&self.name).is_none_or(|it| it.is_seeded)
+        };
+        if is_seeded {
+            return Ok(());
+        }
+        let (spool, now) = (&self.outlets.spool, SystemRuntime.now());
+        let state = spool.site(&site.id).await?;
+        let mut hours = Hours::default();
+        if let Some(watermark) = state.watermark {
+            let mut from = now
+                .saturating_sub(DAY)
+                .max(state.counted_from.unwrap_or(watermark));
+            while from <= watermark {
+                let to = from.saturating_add(HOUR);
+                let last = Timestamp::from_millis(to.as_millis() - 1);
+                for ((time, _), count) in spool.counts(&site.id, from, last).await? {
+                    hours.add(time, count);
+                }
+                from = to;
+            }
+        }
+        self.watch.note(&self.name, |notes| notes.seed(&hours));
+        Ok(())
+    }
+
+    /// Notes how long the consent lasts, where there is one. What is wrong with its file is said
+    /// by the pass that needs it.
+    async fn look_at_consent(&self) {
+        let AuthConfig::Oauth { token_file } = &self.config.auth else {
+            return;
+        };
+        let file = TokenFile::new(token_file);
+        let kept = tokio::task::spawn_blocking(move || file.look()).await;
+        if let Ok(Ok(kept)) = kept {
+            let consent = ConsentNotes::of(&kept);
+            self.watch
+                .note(&self.name, |notes| notes.consent = Some(consent));
+        }
+    }
+}
