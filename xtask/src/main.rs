@@ -11,6 +11,7 @@ mod packaging;
 mod pseudonym;
 mod record;
 mod reference;
+mod status_page;
 mod torture;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Task {
     OauthProvider,
     /// Write docs/cli.md from the programs' own help
     Reference(reference::Args),
+    /// Look at the daemon's status page in a browser, with a service that would write into it
+    StatusPage,
     /// Measure the program against what people use today
     Bench(bench::Args),
     /// Kill, starve and fail the program in every way, and count what its output lacks or doubles
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Record(args) => record::run(&args),
         Task::OauthProvider => oauth_provider::run(),
         Task::Reference(args) => reference::run(&args),
+        Task::StatusPage => status_page::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
     };

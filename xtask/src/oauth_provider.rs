@@ -44,7 +44,8 @@ pub(crate) fn run() -> Result {
     )
 }
 
-fn succeed(command: &mut Command) -> Result {
+/// Runs a command that is to succeed.
+pub(crate) fn succeed(command: &mut Command) -> Result {
     let status = command.status()?;
     if status.success() {
         return Ok(());
