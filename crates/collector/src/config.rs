@@ -27,7 +27,8 @@ use crate::{Error, ErrorKind, Reread, Result, When};
 pub use confluence_audit_formats::Format;
 
 pub use self::outputs::{
-    ElasticsearchConfig, FileConfig, HeaderConfig, OutputConfig, OutputKind, PeerConfig,
+    ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig, OtlpConfig, OutputConfig,
+    OutputKind, PeerConfig, SplunkHecConfig,
 };
 pub use self::place::default_config_file;
 
@@ -248,7 +249,11 @@ impl Config {
     /// What is allowed and yet hardly meant.
     pub fn warnings(&self) -> Vec<String> {
         let mixed = |output: &&OutputConfig| {
-            self.sites.len() > 1 && output.format == Format::Raw && !output.kind.is_per_site()
+            self.sites.len() > 1
+                && output.format == Format::Raw
+                && !output.kind.is_per_site()
+                // It says itself which site an event is from.
+                && !matches!(output.kind, OutputKind::SplunkHec(_) | OutputKind::Otlp(_))
         };
         let warning = |output: &OutputConfig| {
             let remedy = match &output.kind {

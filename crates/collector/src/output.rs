@@ -11,10 +11,13 @@ mod dead_letter;
 mod elasticsearch;
 mod entry;
 mod file;
+mod http;
+mod otlp;
 mod peer;
 #[cfg(test)]
 mod server;
 mod service;
+mod splunk_hec;
 mod stdout;
 
 use std::fmt;
@@ -30,7 +33,10 @@ pub use entry::Entry;
 pub(crate) use dead_letter::DeadLetters;
 pub(crate) use elasticsearch::Elasticsearch;
 pub use file::FileOutput;
+pub(crate) use http::Http;
+pub(crate) use otlp::Otlp;
 pub(crate) use service::{Protocol, Service};
+pub(crate) use splunk_hec::SplunkHec;
 pub use stdout::StdoutOutput;
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long

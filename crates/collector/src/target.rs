@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
 use crate::delivery::{Route, Source};
 use crate::output::{
-    DeadLetters, Elasticsearch, FileOutput, Output, OutputName, Protocol, Service, StdoutOutput,
+    DeadLetters, Elasticsearch, FileOutput, Http, Otlp, Output, OutputName, Protocol, Service,
+    SplunkHec, StdoutOutput,
 };
 use crate::{Error, ErrorKind, Result, SiteId};
 
@@ -68,8 +69,8 @@ impl Target {
             (Some(name), None) => name.clone(),
             (None, _) => match &config.kind {
                 OutputKind::File(file) => file_name(file)?,
-                OutputKind::Elasticsearch(index) => format!("elasticsearch:{}", index.shown()),
                 OutputKind::Stdout => "stdout".to_owned(),
+                kind => format!("{}:{}", kind.as_str(), kind.shown()),
             },
         };
         Ok(Self {
@@ -97,6 +98,11 @@ impl Target {
                 self.service(Elasticsearch::new(index, surroundings), surroundings)
             }
             OutputKind::Stdout => Box::new(StdoutOutput::new(name)),
+            OutputKind::SplunkHec(hec) => {
+                self.service(SplunkHec::new(&name, hec, surroundings), surroundings)
+            }
+            OutputKind::Http(http) => self.service(Http::new(http, surroundings), surroundings),
+            OutputKind::Otlp(otlp) => self.service(Otlp::new(otlp, surroundings), surroundings),
         }
     }
 

@@ -2,7 +2,10 @@
 
 mod elasticsearch;
 mod file;
+mod http;
+mod otlp;
 mod peer;
+mod splunk_hec;
 
 use std::time::Duration;
 
@@ -13,7 +16,10 @@ use crate::{Result, parse_duration, parse_size};
 
 pub use self::elasticsearch::ElasticsearchConfig;
 pub use self::file::FileConfig;
+pub use self::http::{Framing, HttpConfig};
+pub use self::otlp::OtlpConfig;
 pub use self::peer::{HeaderConfig, PeerConfig};
+pub use self::splunk_hec::SplunkHecConfig;
 
 /// One output.
 #[derive(Clone, Debug)]
@@ -34,20 +40,45 @@ pub struct OutputConfig {
 pub enum OutputKind {
     /// A file that records are appended to.
     File(FileConfig),
-    /// An index of Elasticsearch or OpenSearch.
+    /// An index of Elasticsearch or `OpenSearch`.
     Elasticsearch(ElasticsearchConfig),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHecConfig),
+    /// Any service that takes records by a plain HTTP request.
+    Http(HttpConfig),
+    /// An OpenTelemetry collector.
+    Otlp(OtlpConfig),
     /// Standard output.
     Stdout,
 }
 
-const KINDS: &str = "The kinds are: file, elasticsearch, stdout.";
+/// How long a service may be made to wait for a fuller batch.
+const SECOND: Duration = Duration::from_secs(1);
+
+const KINDS: &str = "The kinds are: file, elasticsearch, splunk_hec, http, otlp, stdout.";
 
 impl OutputKind {
+    /// What a configuration calls it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Elasticsearch(_) => "elasticsearch",
+            Self::SplunkHec(_) => "splunk_hec",
+            Self::Http(_) => "http",
+            Self::Otlp(_) => "otlp",
+            Self::Stdout => "stdout",
+        }
+    }
+
     /// Whether each site has an output of its own.
     pub fn is_per_site(&self) -> bool {
         match self {
             Self::File(file) => file.is_per_site(),
-            Self::Elasticsearch(_) | Self::Stdout => false,
+            Self::Elasticsearch(_)
+            | Self::SplunkHec(_)
+            | Self::Http(_)
+            | Self::Otlp(_)
+            | Self::Stdout => false,
         }
     }
 
@@ -57,22 +88,28 @@ impl OutputKind {
             Self::File(file) => file.path.clone(),
             Self::Elasticsearch(index) => index.shown(),
             Self::Stdout => "-".to_owned(),
+            Self::SplunkHec(hec) => hec.shown(),
+            Self::Http(http) => http.peer.shown(),
+            Self::Otlp(otlp) => otlp.peer.shown(),
         }
     }
 
     /// The format that its users would expect.
     fn default_format(&self) -> Format {
         match self {
-            Self::File(_) | Self::Stdout => Format::Raw,
+            Self::File(_) | Self::SplunkHec(_) | Self::Stdout => Format::Raw,
             Self::Elasticsearch(_) => Format::Ecs,
+            // Each record says which site it is from.
+            Self::Http(_) | Self::Otlp(_) => Format::Flat,
         }
     }
 
     /// Whether it can do something with lines of this format.
     fn takes(&self, format: Format) -> bool {
         match self {
-            Self::File(_) | Self::Stdout => true,
+            Self::File(_) | Self::SplunkHec(_) | Self::Otlp(_) | Self::Stdout => true,
             Self::Elasticsearch(_) => format.is_json(),
+            Self::Http(http) => format.is_json() || http.framing == Framing::Ndjson,
         }
     }
 
@@ -84,7 +121,19 @@ impl OutputKind {
             Self::Elasticsearch(_) => BatchLimits {
                 records: 5_000,
                 bytes: 5 << 20,
-                age: Duration::from_secs(1),
+                age: SECOND,
+            },
+            // Splunk's own limit for a request was 1 MB for long, and Sentinel's is; more than
+            // some hundreds of records in one is no gain for an OpenTelemetry collector.
+            Self::SplunkHec(_) | Self::Http(_) => BatchLimits {
+                records: 2_000,
+                bytes: 512 << 10,
+                age: SECOND,
+            },
+            Self::Otlp(_) => BatchLimits {
+                records: 512,
+                bytes: 1 << 20,
+                age: SECOND,
             },
         }
     }
@@ -110,6 +159,9 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
             "file" => OutputKind::File(file::read(&mut section)?),
             "elasticsearch" => OutputKind::Elasticsearch(elasticsearch::read(&mut section)?),
             "stdout" => OutputKind::Stdout,
+            "splunk_hec" => OutputKind::SplunkHec(splunk_hec::read(&mut section)?),
+            "http" => OutputKind::Http(http::read(&mut section)?),
+            "otlp" => OutputKind::Otlp(otlp::read(&mut section)?),
             other => {
                 return Err(kind.mistake(
                     &format!(
@@ -159,13 +211,11 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
     Ok(outputs)
 }
 
-/// Whether two outputs without names of their own would be kept under the same one.
+/// Whether two outputs would be kept under the same name, or write to the same file.
 fn is_same(a: &OutputConfig, b: &OutputConfig) -> bool {
     match (&a.kind, &b.kind) {
         (OutputKind::File(a), OutputKind::File(b)) => a.path == b.path,
-        (OutputKind::Elasticsearch(a), OutputKind::Elasticsearch(b)) => a.shown() == b.shown(),
-        (OutputKind::Stdout, OutputKind::Stdout) => true,
-        _ => false,
+        (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.shown() == b.shown(),
     }
 }
 

@@ -171,6 +171,13 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What stands in it, where any key may.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Spanned<DeValue<'a>>)> {
+        self.table
+            .iter()
+            .map(|(key, value)| (&**key.get_ref(), value))
+    }
+
     /// Refuses what nobody asked for, the first such key in the file.
     pub(super) fn finish(self) -> Result<()> {
         match self.unknown().min_by_key(|key| key.span().start) {

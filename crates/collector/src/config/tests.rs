@@ -324,3 +324,147 @@ fn a_missing_file_says_how_to_write_one() {
     let error = Config::load(Path::new("/nonexistent/config.toml")).expect_err("missing");
     assert!(error.remedy().contains("generate config"));
 }
+
+#[test]
+fn the_outputs_that_are_services_are_read() {
+    let config = read(
+        r#"
+        [[output]]
+        kind = "elasticsearch"
+        url = "https://es.example:9200/base/"
+        index = "logs-atlassian_confluence.audit-default"
+        api_key_file = "/etc/key"
+        ca_file = "/etc/ca.pem"
+        compression = "none"
+        timeout = "5s"
+        dead_letter = "/var/dead.ndjson"
+
+        [[output]]
+        kind = "elasticsearch"
+        url = "http://[::1]:9200"
+        index = "a"
+        username = "u"
+        password_file = "p"
+        format = "ocsf"
+
+        [[output]]
+        kind = "splunk_hec"
+        url = "https://splunk.example:8088"
+        token_file = "t"
+        index = "audit"
+        ack = true
+        ack_timeout = "5m"
+
+        [[output]]
+        kind = "http"
+        url = "https://in.example/logs?api-version=1"
+        framing = "array"
+        headers = { X-Kind = "audit", Authorization = { prefix = "Bearer ", file = "t" } }
+        idempotency_key = ""
+
+        [[output]]
+        kind = "otlp"
+        url = "https://otel.example:4318"
+        batch_records = 100
+        "#,
+    );
+    let shown: Vec<String> = config.outputs.iter().map(|it| it.kind.shown()).collect();
+    assert_eq!(
+        shown,
+        [
+            "https://es.example:9200/base/logs-atlassian_confluence.audit-default",
+            "http://[::1]:9200/a",
+            "https://splunk.example:8088/audit",
+            "https://in.example/logs",
+            "https://otel.example:4318/v1/logs",
+        ]
+    );
+    let formats: Vec<Format> = config.outputs.iter().map(|it| it.format).collect();
+    let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+    assert_eq!(names, ["ecs", "ocsf", "raw", "flat", "flat"]);
+    assert_eq!(config.outputs[4].batch.records, 100);
+    let OutputKind::Elasticsearch(es) = &config.outputs[0].kind else {
+        panic!("{:?}", config.outputs[0].kind)
+    };
+    assert_eq!(
+        es.authorization,
+        Some(HeaderConfig::File {
+            prefix: "ApiKey ".to_owned(),
+            path: "/etc/key".into(),
+        })
+    );
+    assert_eq!(
+        (es.peer.gzip, es.peer.timeout),
+        (false, Duration::from_secs(5))
+    );
+    assert_eq!(es.peer.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    let OutputKind::SplunkHec(hec) = &config.outputs[2].kind else {
+        panic!("{:?}", config.outputs[2].kind)
+    };
+    assert_eq!(hec.ack, Some(Duration::from_mins(5)));
+    assert_eq!(hec.sourcetype, "confluence:audit");
+    let OutputKind::Http(http) = &config.outputs[3].kind else {
+        panic!("{:?}", config.outputs[3].kind)
+    };
+    assert_eq!(http.headers.len(), 2);
+    assert_eq!(http.idempotency_key, None);
+    assert_eq!(http.content_type, "application/json");
+}
+
+#[test]
+fn a_service_that_records_cannot_be_sent_to_is_refused() {
+    let http = |rest: &str| format!("[[output]]\nkind = \"http\"\n{rest}");
+    for url in [
+        "http://es.example:9200",
+        "ftp://es.example",
+        "https://user:password@es.example",
+        "https://es.example/#a",
+        "es.example",
+    ] {
+        let error = refusal(&http(&format!("url = \"{url}\"")));
+        let message = error.to_string();
+        assert!(
+            message.starts_with("config.toml line 3: `url` "),
+            "{message}"
+        );
+        assert!(!message.contains("password@"), "{message}");
+    }
+    let url = "url = \"https://a.example\"\n";
+    refused(
+        &http(&format!("{url}headers = {{ X-A = {{ fiel = \"x\" }} }}")),
+        "line 4: the header `X-A` names no file",
+    );
+    refused(
+        &http(&format!("{url}headers = {{ X-A = \"a\\nb\" }}")),
+        "line 4: the header `X-A` has no header's value",
+    );
+    refused(
+        &http(&format!("{url}headers = {{ X-A = {{ file = \"-\" }} }}")),
+        "line 4: `file` is standard input, which can be read only once",
+    );
+    refused(
+        &http(&format!("{url}framing = \"array\"\nformat = \"cef\"")),
+        "line 5: `http` takes no records in the format cef",
+    );
+    refused(
+        &http(&format!("{url}framng = \"array\"")),
+        "line 4: unknown key `framng` in [[output]]; did you mean `framing`?",
+    );
+    let es = |rest: &str| format!("[[output]]\nkind = \"elasticsearch\"\n{url}{rest}");
+    refused(
+        &es("index = \"Logs\""),
+        "line 4: `Logs` cannot be the name of an index",
+    );
+    refused(
+        &es("index = \"a\"\nusername = \"u\""),
+        "line 1: the credentials of this output are incomplete or twofold",
+    );
+    refused(
+        &es(&format!("index = \"a\"\n{}", es("index = \"a\""))),
+        "line 5: a second output goes to https://a.example/a",
+    );
+    refused(
+        &format!("[[output]]\nkind = \"splunk_hec\"\n{url}"),
+        "line 1: `token_file` is missing in [[output]]",
+    );
+}

@@ -4,6 +4,11 @@
 //! made, what has arrived there, and how it can be made to misbehave; the cases play delivery:
 //! they hand over what is next, confirm what came back, and let the process die in between.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by panicking, and says so by being one"
+)]
+
 use async_trait::async_trait;
 
 use super::{Delivered, Entry, Output};
@@ -252,7 +257,11 @@ async fn a_poisoned_record_holds_up_nothing_and_is_kept_once<P: Place>(
             for (letter, entry) in std::iter::zip(letters, &poison) {
                 let letter: serde_json::Value = serde_json::from_str(&letter).expect("JSON");
                 assert_eq!(letter["id"], entry.id(), "{when}");
-                assert_eq!(letter["record"], lines(&[entry.clone()])[0], "{when}");
+                assert_eq!(
+                    letter["record"],
+                    lines(std::slice::from_ref(entry))[0],
+                    "{when}"
+                );
                 assert!(letter["reason"].is_string(), "{when}");
             }
         } else {

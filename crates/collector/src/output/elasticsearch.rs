@@ -1,4 +1,4 @@
-//! Elasticsearch and OpenSearch: `_bulk` with `create`, and what became of each document.
+//! Elasticsearch and `OpenSearch`: `_bulk` with `create`, and what became of each document.
 //!
 //! A document's `_id` is the [event's](Entry::id), so that one which is there already is refused
 //! with 409: it has arrived.

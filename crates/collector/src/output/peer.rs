@@ -137,7 +137,7 @@ impl Peer {
             .headers(request.headers);
         if !request.content_type.is_empty() {
             builder = builder.header(CONTENT_TYPE, request.content_type);
-            builder = if self.config.gzip {
+            builder = if self.config.gzip && !request.body.is_empty() {
                 let body = compressed(&request.body)?;
                 builder.header(CONTENT_ENCODING, "gzip").body(body)
             } else {

@@ -1,5 +1,7 @@
 //! A service over HTTP that does as it is told, for the tests of outputs.
 
+mod place;
+
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,9 +18,14 @@ use url::Url;
 
 use super::conformance::Trouble;
 
+pub(super) use self::place::{ServicePlace, output};
+
 /// What the service does with a request that it gets; its answer.
 pub(super) trait Handler: Send + 'static {
-    fn handle(&mut self, request: &Asked) -> (u16, String);
+    fn handle(&mut self, request: &Asked) -> (u16, Bytes);
+
+    /// The lines that it has taken.
+    fn arrived(&self) -> Vec<String>;
 }
 
 /// A request with its body, decompressed.

@@ -46,8 +46,10 @@ pub(crate) enum Outcome {
     /// The service said something of each record, in their order. The error is what it said of
     /// those that it did not take now.
     Each(Vec<Verdict>, Option<Error>),
-    /// It took none, because of one of them, or of all together.
+    /// It refused the request, because of one of them, or of all together.
     Refused(Refusal),
+    /// The same, and it was hardly another than the one of this number.
+    Blamed(Refusal, usize),
 }
 
 impl Outcome {
@@ -132,16 +134,43 @@ impl<P: Protocol> Service<P> {
                         return Err(error);
                     }
                 }
-                Outcome::Refused(refusal) if part.len() == 1 => {
+                Outcome::Refused(refusal) | Outcome::Blamed(refusal, _) if part.len() == 1 => {
                     self.settle(&ids[part], vec![Verdict::Refused(refusal)])?;
                 }
-                Outcome::Refused(_) => {
+                Outcome::Blamed(_, number) if number < part.len() => {
+                    let suspect = part.start + number;
+                    let around = [
+                        suspect + 1..part.end,
+                        suspect..suspect + 1,
+                        part.start..suspect,
+                    ];
+                    parts.extend(around.into_iter().filter(|it| !it.is_empty()));
+                }
+                Outcome::Refused(_) | Outcome::Blamed(..) => {
                     let middle = part.start + part.len() / 2;
                     parts.extend([middle..part.end, part.start..middle]);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends a request whose end is written down. Whether it has to be a shorter one: that is
+    /// written down first, too, so that no process sends these records in other requests.
+    async fn send_planned(&mut self, entries: &[Entry], ids: &[String]) -> Result<bool> {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let failure = match self.protocol.send(entries).await? {
+            Outcome::Each(verdicts, failure) => {
+                self.settle(&ids, verdicts)?;
+                failure
+            }
+            Outcome::Refused(refusal) | Outcome::Blamed(refusal, _) if ids.len() == 1 => {
+                self.settle(&ids, vec![Verdict::Refused(refusal)])?;
+                None
+            }
+            Outcome::Refused(_) | Outcome::Blamed(..) => return Ok(true),
+        };
+        failure.map_or(Ok(false), Err)
     }
 
     /// What goes into one request each.
@@ -199,11 +228,11 @@ impl<P: Protocol> Service<P> {
         ids: &[String],
         planned: Option<&Planned>,
     ) -> Option<Planned> {
-        let holds = |it: &&Planned| {
+        let holds = |it: &Planned| {
             let last = it.records.checked_sub(1).and_then(|last| ids.get(last));
             last == Some(&it.last)
         };
-        if !self.protocol.repeats_requests() || planned.filter(holds).is_some() {
+        if !self.protocol.repeats_requests() || planned.is_some_and(holds) {
             return None;
         }
         let records = self.parts(entries).first()?.len();
@@ -235,6 +264,10 @@ impl<P: Protocol> Output for Service<P> {
             return confirm(0, 0, &checkpoint);
         };
         checkpoint.letters.keep_those_of(&ids);
+        if !self.protocol.repeats_requests() {
+            // It did, before it was configured otherwise.
+            checkpoint.request = None;
+        }
         if checkpoint.letters.are_due() {
             let written = self.letters.write(&mut checkpoint.letters, entries).await?;
             for id in &ids[..written] {
@@ -250,9 +283,17 @@ impl<P: Protocol> Output for Service<P> {
                 checkpoint.request = Some(request);
                 return confirm(0, 0, &checkpoint);
             }
-            let planned = checkpoint.request.as_ref().map(|it| it.records);
-            let now = planned.unwrap_or(entries.len());
-            if let Err(error) = self.send(&entries[..now], &ids[..now]).await {
+            if let Some(planned) = &checkpoint.request {
+                let now = planned.records;
+                let refused = self.send_planned(&entries[..now], &ids[..now]).await?;
+                if refused && let Some(last) = ids.get((now / 2).saturating_sub(1)) {
+                    checkpoint.request = Some(Planned {
+                        records: now / 2,
+                        last: last.clone(),
+                    });
+                    return confirm(0, 0, &checkpoint);
+                }
+            } else if let Err(error) = self.send(entries, &ids).await {
                 if !self.settled.contains_key(first) {
                     return Err(error);
                 }

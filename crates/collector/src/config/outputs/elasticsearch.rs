@@ -1,10 +1,10 @@
-//! An index or a data stream of Elasticsearch or OpenSearch.
+//! An index or a data stream of Elasticsearch or `OpenSearch`.
 
 use super::peer::{self, HeaderConfig, PeerConfig, secret_file};
 use crate::Result;
 use crate::config::section::{Section, Text};
 
-/// An index or a data stream of Elasticsearch or OpenSearch.
+/// An index or a data stream of Elasticsearch or `OpenSearch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElasticsearchConfig {
     /// The cluster.
@@ -54,7 +54,7 @@ fn read_authorization(section: &mut Section<'_>) -> Result<Option<HeaderConfig>>
     match (api_key, username, password) {
         (None, None, None) => Ok(None),
         (Some(path), None, None) => Ok(Some(HeaderConfig::File {
-            prefix: "ApiKey ",
+            prefix: "ApiKey ".to_owned(),
             path,
         })),
         (None, Some(username), Some(password_file)) => Ok(Some(HeaderConfig::Basic {

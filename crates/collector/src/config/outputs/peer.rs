@@ -53,7 +53,7 @@ pub enum HeaderConfig {
     /// What a secret file holds, behind a fixed text.
     File {
         /// What stands before it, such as `Bearer `.
-        prefix: &'static str,
+        prefix: String,
         /// The file.
         path: PathBuf,
     },

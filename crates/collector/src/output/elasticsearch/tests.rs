@@ -1,16 +1,15 @@
 //! The promises of the Elasticsearch output, at a cluster of our own that does as it is told.
 
-use std::path::Path;
-use std::time::Duration;
-
+use bytes::Bytes;
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::*;
-use crate::config::PeerConfig;
-use crate::output::conformance::{self, POISON, Place, Promise, Trouble};
-use crate::output::server::{Asked, Handler, Server};
-use crate::output::{DeadLetters, Output, OutputName, Service};
+use crate::config::HeaderConfig;
+use crate::output::Output;
+use crate::output::conformance::{self, POISON, Place, Promise};
+use crate::output::server::{Asked, Handler, ServicePlace, output};
+
+const KEY: &str = "canary-key";
 
 /// An index that takes each id once.
 #[derive(Default)]
@@ -23,9 +22,19 @@ struct Index {
 }
 
 impl Handler for Index {
-    fn handle(&mut self, asked: &Asked) -> (u16, String) {
+    fn arrived(&self) -> Vec<String> {
+        self.documents
+            .iter()
+            .map(|(_, line)| line.clone())
+            .collect()
+    }
+
+    fn handle(&mut self, asked: &Asked) -> (u16, Bytes) {
+        assert_eq!(asked.headers["authorization"], format!("ApiKey {KEY}"));
         if asked.uri.path() == "/" {
-            return (200, json!({"version": {"number": "8.11.0"}}).to_string());
+            assert_eq!(asked.method, "GET");
+            let about = json!({"version": {"number": "8.11.0"}});
+            return (200, about.to_string().into());
         }
         assert_eq!(asked.uri.path(), "/logs-audit/_bulk");
         let text = std::str::from_utf8(&asked.body).unwrap();
@@ -55,96 +64,58 @@ impl Handler for Index {
             }
         }
         self.requests.push(request);
-        (200, json!({"errors": true, "items": items}).to_string())
+        (
+            200,
+            json!({"errors": true, "items": items}).to_string().into(),
+        )
     }
 }
 
-struct Cluster {
-    server: Server<Index>,
-    dir: TempDir,
-    gzip: bool,
+type Cluster = ServicePlace<Index>;
+
+async fn cluster() -> Cluster {
+    ServicePlace::new(
+        Index::default(),
+        Promise::ExactlyOnce,
+        |name, peer, around| {
+            let config = ElasticsearchConfig {
+                peer,
+                index: "logs-audit".to_owned(),
+                authorization: Some(HeaderConfig::File {
+                    prefix: "ApiKey ".to_owned(),
+                    path: "key".into(),
+                }),
+            };
+            output(name, Elasticsearch::new(&config, around), around)
+        },
+    )
+    .await
 }
 
-impl Cluster {
-    async fn new() -> Self {
-        Self {
-            server: Server::start(Index::default()).await,
-            dir: tempfile::tempdir().unwrap(),
-            gzip: true,
-        }
-    }
-
-    fn letters(&self) -> Vec<String> {
-        let dir = self.dir.path().join("dead-letters");
-        let Ok(files) = std::fs::read_dir(dir) else {
-            return Vec::new();
-        };
-        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        let text: String = files.map(|file| read(&file.unwrap().path())).collect();
-        text.lines().map(str::to_owned).collect()
-    }
+/// A cluster with its key, and an output that is ready.
+async fn ready() -> (Cluster, Box<dyn Output>) {
+    let cluster = cluster().await;
+    cluster.secret("key", KEY);
+    let mut output = cluster.output();
+    output.prepare().await.unwrap();
+    (cluster, output)
 }
 
-#[async_trait]
-impl Place for Cluster {
-    fn output(&self) -> Box<dyn Output> {
-        let config = ElasticsearchConfig {
-            peer: PeerConfig {
-                timeout: Duration::from_secs(5),
-                gzip: self.gzip,
-                ..PeerConfig::new(self.server.url.clone())
-            },
-            index: "logs-audit".to_owned(),
-            authorization: None,
-        };
-        let surroundings = Surroundings {
-            state_dir: self.dir.path().to_owned(),
-            credentials_dir: None,
-        };
-        let name = OutputName::new("elasticsearch:http://es.example/logs-audit");
-        let letters = DeadLetters::in_state_dir(&name, self.dir.path());
-        let protocol = Elasticsearch::new(&config, &surroundings);
-        Box::new(Service::new(name, protocol, letters, 1 << 20))
-    }
+fn entries(count: i64) -> Vec<Entry> {
+    let entry = |number| Entry::example(format!(r#"{{"n":{number}}}"#), number);
+    (0..count).map(entry).collect()
+}
 
-    async fn arrived(&mut self) -> Vec<String> {
-        let index = self.server.handler.lock().unwrap();
-        let documents = index.documents.iter();
-        documents.map(|(_, line)| line.clone()).collect()
-    }
-
-    fn troubles(&self) -> &'static [Trouble] {
-        &[
-            Trouble::Down,
-            Trouble::Slow,
-            Trouble::Busy,
-            Trouble::LosesAnswer,
-        ]
-    }
-
-    async fn set_trouble(&mut self, trouble: Option<Trouble>) {
-        *self.server.mood.lock().unwrap() = trouble.into();
-    }
-
-    fn promise(&self) -> Promise {
-        Promise::ExactlyOnce
-    }
-
-    fn dead_letters(&self) -> Option<Vec<String>> {
-        Some(self.letters())
-    }
-
-    fn longest_line(&self) -> Option<usize> {
-        // The server's limit, below, is for a whole body.
-        self.server.mood.lock().unwrap().body_limit
-    }
+/// What each document of the next request gets instead of being taken.
+fn say(cluster: &Cluster, statuses: &[u16]) {
+    cluster.server.handler.lock().unwrap().statuses = statuses.to_vec();
 }
 
 #[tokio::test]
 async fn it_conforms() {
     conformance::run(async || {
-        let cluster = Cluster::new().await;
-        cluster.server.mood.lock().unwrap().body_limit = Some(100_000);
+        let cluster = cluster().await.with_body_limit(100_000);
+        cluster.secret("key", KEY);
         cluster
     })
     .await;
@@ -152,9 +123,88 @@ async fn it_conforms() {
 
 #[tokio::test]
 async fn it_conforms_without_compression_and_without_a_limit() {
-    conformance::run(async || Cluster {
-        gzip: false,
-        ..Cluster::new().await
+    conformance::run(async || {
+        let mut cluster = cluster().await;
+        cluster.gzip = false;
+        cluster.secret("key", KEY);
+        cluster
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_not_taken_now_is_sent_again_alone() {
+    let (cluster, mut output) = ready().await;
+    let entries = entries(5);
+    say(&cluster, &[201, 429, 201, 503, 201]);
+    let done = output.deliver(&entries, None).await.unwrap();
+    assert_eq!(done.lines, 1, "up to the first that was not taken");
+    let rest = &entries[1..];
+    let error = output
+        .deliver(rest, Some(&done.checkpoint))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutputUnavailable);
+    assert!(error.to_string().contains("(429)"), "{error}");
+    let done = output.deliver(rest, Some(&done.checkpoint)).await.unwrap();
+    assert_eq!((done.lines, done.dead), (4, 0));
+    let index = cluster.server.handler.lock().unwrap();
+    let ids: Vec<String> = entries.iter().map(Entry::id).collect();
+    assert_eq!(index.requests[0], ids);
+    assert_eq!(index.requests[1], [ids[1].clone(), ids[3].clone()]);
+    assert_eq!(index.requests.len(), 2);
+}
+
+#[tokio::test]
+async fn a_reason_is_printable_and_stands_in_the_dead_letter() {
+    let (cluster, mut output) = ready().await;
+    say(&cluster, &[400]);
+    let mut checkpoint = None;
+    let mut dead = 0;
+    while dead == 0 {
+        let done = output.deliver(&entries(1), checkpoint.as_deref()).await;
+        let done = done.unwrap();
+        (dead, checkpoint) = (done.dead, Some(done.checkpoint));
+    }
+    let letter: Value = serde_json::from_str(&cluster.letters()[0]).unwrap();
+    let expected = json!({
+        "id": entries(1)[0].id(),
+        "site": "acme",
+        "output": "service:http://service.example/place",
+        "status": 400,
+        "reason": "document_parsing_exception: no \\u{1b}[31mway; x: y",
+        "record": r#"{"n":0}"#,
+    });
+    assert_eq!(letter, expected);
+}
+
+#[tokio::test]
+async fn an_index_that_refuses_everything_is_at_fault_itself_and_nothing_is_given_up() {
+    let (cluster, mut output) = ready().await;
+    say(&cluster, &[400; 20]);
+    let error = output.deliver(&entries(20), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutputCreate);
+    assert!(error.to_string().contains("20 records in a row"), "{error}");
+    assert_eq!(cluster.letters().len(), 0);
+    let done = output.deliver(&entries(20), None).await.unwrap();
+    assert_eq!((done.lines, done.dead), (20, 0), "it was set right");
+}
+
+#[tokio::test]
+async fn what_time_does_not_mend_is_told_apart() {
+    for (status, kind, exit_code) in [
+        (401, ErrorKind::Credentials, 77),
+        (403, ErrorKind::Credentials, 77),
+        (404, ErrorKind::OutputCreate, 73),
+        (429, ErrorKind::OutputUnavailable, 69),
+    ] {
+        let (cluster, mut output) = ready().await;
+        say(&cluster, &[status; 2]);
+        let error = output.deliver(&entries(2), None).await.unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (kind, exit_code));
+        cluster.server.mood.lock().unwrap().busy = Some((status, 0));
+        let error = output.deliver(&entries(2), None).await.unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (kind, exit_code));
+        assert!(!format!("{error:?}").contains(KEY), "{error:?}");
+    }
 }

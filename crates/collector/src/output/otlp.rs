@@ -1,0 +1,158 @@
+//! OpenTelemetry's protocol: logs over HTTP, in protobuf.
+//!
+//! A collector that takes a part of a request says how many records it refused, not which, and
+//! must not be sent them again. All records of such a request become dead letters that say so: one
+//! that arrived and is doubted is better than one that is missing and is not.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+
+use super::Entry;
+use super::dead_letter::Refusal;
+use super::peer::{Answer, Peer, Request};
+use super::service::{Outcome, Protocol, Verdict};
+use crate::config::OtlpConfig;
+use crate::{Result, Surroundings};
+
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// An OpenTelemetry collector.
+pub(crate) struct Otlp {
+    peer: Peer,
+}
+
+impl Otlp {
+    pub(crate) fn new(config: &OtlpConfig, surroundings: &Surroundings) -> Self {
+        let peer = Peer::new(&config.peer, config.headers.clone(), surroundings);
+        Self { peer }
+    }
+
+    async fn post(&self, request: &ExportLogsServiceRequest) -> Result<Answer> {
+        let url = self.peer.config().url.clone();
+        let body = request.encode_to_vec();
+        self.peer.send(Request::post(url, PROTOBUF, body)).await
+    }
+}
+
+#[async_trait]
+impl Protocol for Otlp {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn check(&mut self) -> Result<String> {
+        // A request without records changes nothing, and has to be answered like any other.
+        let answer = self.post(&ExportLogsServiceRequest::default()).await?;
+        if !answer.status.is_success() {
+            return Err(answer.failure());
+        }
+        Ok(format!("{} takes logs", self.peer.config().shown()))
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        self.peer.prepare().await
+    }
+
+    async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
+        let answer = self.post(&request(entries)).await?;
+        match answer.status.as_u16() {
+            200..=299 => {}
+            400 | 413 => return Ok(Outcome::Refused(answer.refusal())),
+            _ => return Err(answer.failure()),
+        }
+        let said = ExportLogsServiceResponse::decode(answer.body.clone());
+        let partial = said.map_err(|_| answer.failure())?.partial_success;
+        let rejected = partial.as_ref().map_or(0, |it| it.rejected_log_records);
+        let (Some(partial), 1..) = (&partial, rejected) else {
+            if let Some(warning) = partial.filter(|it| !it.error_message.is_empty()) {
+                let text = answer.quote(&warning.error_message);
+                tracing::warn!(
+                    peer = self.peer.config().shown(),
+                    "the collector warns: {text}"
+                );
+            }
+            return Ok(Outcome::accepted(entries));
+        };
+        let all = entries.len();
+        let said = answer.quote(&partial.error_message);
+        let refusal = Refusal {
+            status: answer.status.as_u16(),
+            reason: format!("{rejected} of {all} records were refused: {said}"),
+            doubtful: usize::try_from(rejected).is_ok_and(|rejected| rejected < all),
+        };
+        Ok(Outcome::Each(vec![Verdict::Refused(refusal); all], None))
+    }
+}
+
+/// The records with what they have in common told once.
+fn request(entries: &[Entry]) -> ExportLogsServiceRequest {
+    let mut sites: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries {
+        sites.entry(entry.site_id.as_str()).or_default().push(entry);
+    }
+    let resource_logs = sites.into_iter().map(|(id, entries)| {
+        let name = entries.first().map_or(id, |entry| &entry.site);
+        ResourceLogs {
+            resource: Some(Resource {
+                attributes: vec![
+                    attribute("service.name", "confluence-audit"),
+                    attribute("cloud.account.id", id),
+                    attribute("confluence.site.name", name),
+                ],
+                ..Resource::default()
+            }),
+            scope_logs: vec![ScopeLogs {
+                scope: Some(InstrumentationScope {
+                    name: "confluence-audit".to_owned(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    ..InstrumentationScope::default()
+                }),
+                log_records: entries.into_iter().map(record).collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }
+    });
+    ExportLogsServiceRequest {
+        resource_logs: resource_logs.collect(),
+    }
+}
+
+/// A record. When it was seen is left out: it would not be the same in one that is sent again.
+fn record(entry: &Entry) -> LogRecord {
+    let millis = u64::try_from(entry.time.as_millis()).unwrap_or_default();
+    LogRecord {
+        time_unix_nano: millis.saturating_mul(1_000_000),
+        severity_number: SeverityNumber::Info.into(),
+        severity_text: "INFO".to_owned(),
+        body: Some(text(&String::from_utf8_lossy(&entry.line))),
+        attributes: vec![attribute("log.record.uid", &entry.id())],
+        ..LogRecord::default()
+    }
+}
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(text(value)),
+        ..KeyValue::default()
+    }
+}
+
+fn text(value: &str) -> AnyValue {
+    AnyValue {
+        value: Some(Value::StringValue(value.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

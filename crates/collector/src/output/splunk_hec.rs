@@ -1,0 +1,252 @@
+//! Splunk's HTTP Event Collector: events in their envelope, and, where the token asks for it, the
+//! indexers' acknowledgement that they are on disk.
+//!
+//! Splunk knows no ids: what is sent again is there again. The event's id is an indexed field, so
+//! that a search can take each event once (`| dedup event_id`).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use confluence_audit_core::{Runtime, SystemRuntime};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::peer::{Answer, Peer, Request};
+use super::service::{Outcome, Protocol};
+use super::{Entry, OutputName};
+use crate::config::{HeaderConfig, SplunkHecConfig};
+use crate::{Error, ErrorKind, Result, Surroundings};
+
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
+/// The pauses between two questions whether events are on disk.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// An HTTP Event Collector.
+pub(crate) struct SplunkHec {
+    peer: Peer,
+    config: SplunkHecConfig,
+    /// Tells Splunk who asks for acknowledgements: always the same for an output.
+    channel: String,
+}
+
+/// What Splunk answers.
+#[derive(Deserialize)]
+struct Said {
+    code: u32,
+    #[serde(rename = "ackId")]
+    ack: Option<u64>,
+    #[serde(rename = "invalid-event-number")]
+    invalid: Option<usize>,
+}
+
+/// An event as Splunk takes it.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    time: Box<RawValue>,
+    host: &'a str,
+    source: &'a str,
+    sourcetype: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<&'a str>,
+    event: Box<RawValue>,
+    fields: Value,
+}
+
+impl SplunkHec {
+    pub(crate) fn new(
+        name: &OutputName,
+        config: &SplunkHecConfig,
+        surroundings: &Surroundings,
+    ) -> Self {
+        let token = HeaderConfig::File {
+            prefix: "Splunk ".to_owned(),
+            path: config.token_file.clone(),
+        };
+        Self {
+            peer: Peer::new(&config.peer, vec![(AUTHORIZATION, token)], surroundings),
+            config: config.clone(),
+            channel: channel(name),
+        }
+    }
+
+    fn post(&self, path: &str, body: Vec<u8>) -> Result<Request<'static>> {
+        let url = self.peer.url(&format!("services/collector/{path}"));
+        let mut request = Request::post(url, "application/json", body);
+        let mut headers = HeaderMap::new();
+        let channel = HeaderValue::from_str(&self.channel)
+            .map_err(|error| Error::internal("a channel is no header").with_source(error))?;
+        headers.insert(CHANNEL, channel);
+        request.headers = headers;
+        Ok(request)
+    }
+
+    fn body(&self, entries: &[Entry]) -> Result<Vec<u8>> {
+        let mut body = Vec::with_capacity(entries.iter().map(|it| it.line.len() + 256).sum());
+        for entry in entries {
+            let line = std::str::from_utf8(&entry.line)
+                .map_err(|error| Error::internal("a line is not UTF-8").with_source(error))?;
+            let is_json = line.starts_with('{');
+            let event = if is_json {
+                RawValue::from_string(line.to_owned())
+            } else {
+                serde_json::value::to_raw_value(line)
+            };
+            let bug = |error| Error::internal("an event is not JSON").with_source(error);
+            let envelope = Envelope {
+                time: RawValue::from_string(seconds(entry.time.as_millis())).map_err(bug)?,
+                host: &entry.site,
+                source: &self.config.source,
+                sourcetype: &self.config.sourcetype,
+                index: self.config.index.as_deref(),
+                event: event.map_err(bug)?,
+                fields: json!({"event_id": entry.id(), "site_id": entry.site_id.as_str()}),
+            };
+            serde_json::to_writer(&mut body, &envelope).map_err(bug)?;
+            body.push(b'\n');
+        }
+        Ok(body)
+    }
+
+    /// Returns when the indexers have what the answer's number stands for.
+    async fn acknowledged(&self, ack: u64, patience: Duration) -> Result<()> {
+        let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
+        loop {
+            let body = json!({"acks": [ack]}).to_string().into_bytes();
+            let answer = self.peer.send(self.post("ack", body)?).await?;
+            if !answer.status.is_success() {
+                return Err(failure(&answer));
+            }
+            let said: Value = serde_json::from_slice(&answer.body).map_err(|_| answer.failure())?;
+            if said["acks"][ack.to_string()] == true {
+                return Ok(());
+            }
+            if waited >= patience {
+                return Err(answer.error(
+                    ErrorKind::OutputUnavailable,
+                    &format!("acknowledged nothing within {} s", patience.as_secs()),
+                    "The events are sent again, and may be there twice. See to the indexers, or \
+                     give them more time with `ack_timeout`.",
+                ));
+            }
+            SystemRuntime.sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+#[async_trait]
+impl Protocol for SplunkHec {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn check(&mut self) -> Result<String> {
+        // Without an event nothing is changed, and a token that is not good is told first.
+        let answer = self.peer.send(self.post("event", Vec::new())?).await?;
+        match said(&answer) {
+            Some(Said { code: 5, .. }) => {
+                let shown = self.config.shown();
+                Ok(format!("{shown} takes events with this token"))
+            }
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        self.peer.prepare().await
+    }
+
+    async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
+        let body = self.body(entries)?;
+        let answer = self.peer.send(self.post("event", body)?).await?;
+        if answer.status.is_success() {
+            let said = said(&answer).filter(|said| said.code == 0);
+            let said = said.ok_or_else(|| answer.failure())?;
+            if let Some(patience) = self.config.ack {
+                let ack = said.ack.ok_or_else(|| {
+                    answer.error(
+                        ErrorKind::OutputCreate,
+                        "gave no number to be acknowledged",
+                        "Turn on indexer acknowledgement for the token, or leave out `ack`.",
+                    )
+                })?;
+                self.acknowledged(ack, patience).await?;
+            }
+            return Ok(Outcome::accepted(entries));
+        }
+        if answer.status == 413 {
+            return Ok(Outcome::Refused(answer.refusal()));
+        }
+        match said(&answer) {
+            // The number counts what was read before: of an event that cannot be read the ones
+            // before it, of another itself, too.
+            Some(Said {
+                code: 6, invalid, ..
+            }) => Ok(blamed(&answer, invalid)),
+            Some(Said {
+                code: 12 | 13 | 15,
+                invalid,
+                ..
+            }) => Ok(blamed(
+                &answer,
+                invalid.map(|number| number.saturating_sub(1)),
+            )),
+            _ => Err(failure(&answer)),
+        }
+    }
+}
+
+fn said(answer: &Answer) -> Option<Said> {
+    serde_json::from_slice(&answer.body).ok()
+}
+
+fn blamed(answer: &Answer, number: Option<usize>) -> Outcome {
+    match number {
+        Some(number) => Outcome::Blamed(answer.refusal(), number),
+        None => Outcome::Refused(answer.refusal()),
+    }
+}
+
+/// What a refusal means that is not for an event's sake.
+fn failure(answer: &Answer) -> Error {
+    let remedy = match said(answer).map(|said| said.code) {
+        Some(7) => "Let the token write to this output's index.",
+        Some(10 | 11 | 14) => {
+            "Turn on indexer acknowledgement for the token, or leave out `ack`: only one of the \
+             two sides asks for it."
+        }
+        _ => return answer.failure(),
+    };
+    let what = format!("answered {}: {}", answer.status.as_u16(), answer.text());
+    answer.error(ErrorKind::OutputCreate, &what, remedy)
+}
+
+/// Milliseconds as seconds with a fraction.
+fn seconds(millis: i64) -> String {
+    let sign = if millis < 0 { "-" } else { "" };
+    let millis = millis.unsigned_abs();
+    format!("{sign}{}.{:03}", millis / 1000, millis % 1000)
+}
+
+/// A GUID that is always the same for an output.
+fn channel(name: &OutputName) -> String {
+    let hash = blake3::hash(name.as_str().as_bytes()).to_hex();
+    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
+    format!(
+        "{}-{}-8{}-8{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    )
+}
+
+#[cfg(test)]
+mod tests;
