@@ -48,6 +48,8 @@
 //! # Ok::<(), confluence_audit_core::Error>(())
 //! ```
 
+mod template;
+
 use confluence_audit_core::{AuditRecord, RawRecord};
 use serde_json::{Map, Value, json};
 
@@ -55,6 +57,8 @@ use crate::event::{Event, group};
 use crate::json::{prune, rfc3339, to_line};
 use crate::meaning::{Area, Deed, Meaning};
 use crate::{Context, Line};
+
+pub use template::{Engine, index_template};
 
 /// The version that the integration names, too.
 const VERSION: &str = "8.11.0";
