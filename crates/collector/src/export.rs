@@ -84,7 +84,7 @@ async fn from_oldest(
         from,
         to: export.until,
     };
-    let mut reader = Reader::new(log, span, now, silent, export.jobs);
+    let mut reader = Reader::new(log, |placed| placed, span, now, silent, export.jobs);
     while let Some(whole) = reader
         .next()
         .await

@@ -11,6 +11,21 @@ use confluence_audit_core::{Fingerprint, Timestamp};
 use crate::spool::{Counts, NewRecord};
 use crate::walk::Placed;
 
+/// A record with the name of its content.
+pub(crate) struct Named {
+    pub(crate) placed: Placed,
+    fingerprint: Fingerprint,
+}
+
+impl Named {
+    pub(crate) fn of(placed: Placed) -> Self {
+        Self {
+            fingerprint: placed.record.fingerprint(),
+            placed,
+        }
+    }
+}
+
 /// The records of a reading that were not committed before.
 pub(crate) struct Difference {
     /// In the order of the reading.
@@ -20,14 +35,17 @@ pub(crate) struct Difference {
 }
 
 /// Compares a reading of a window, oldest first, with what was committed of that window.
-pub(crate) fn difference(read: impl IntoIterator<Item = Placed>, committed: &Counts) -> Difference {
+pub(crate) fn difference(read: impl IntoIterator<Item = Named>, committed: &Counts) -> Difference {
     let mut seen: HashMap<(Timestamp, Fingerprint), u32> = HashMap::new();
     let mut difference = Difference {
         new: Vec::new(),
         known: 0,
     };
-    for Placed { time, record } in read {
-        let fingerprint = record.fingerprint();
+    for Named {
+        placed: Placed { time, record },
+        fingerprint,
+    } in read
+    {
         let ordinal = seen.entry((time, fingerprint)).or_insert(0);
         *ordinal += 1;
         // The first copies are the ones that were read before; only the rest is new.
@@ -52,12 +70,12 @@ mod tests {
 
     use super::*;
 
-    fn placed(time: i64, text: &str) -> Placed {
+    fn placed(time: i64, text: &str) -> Named {
         let record = RawRecord::parse(format!(r#"{{"summary":"{text}"}}"#)).unwrap();
-        Placed {
+        Named::of(Placed {
             time: Timestamp::from_millis(time),
             record,
-        }
+        })
     }
 
     #[test]
@@ -91,7 +109,7 @@ mod tests {
     #[test]
     fn a_copy_that_the_site_no_longer_has_takes_nothing_back() {
         let record = placed(1, "a");
-        let key = (record.time, record.record.fingerprint());
+        let key = (record.placed.time, record.fingerprint);
         let difference = difference([record], &Counts::from([(key, 2)]));
         assert_eq!((difference.new.len(), difference.known), (0, 1));
     }

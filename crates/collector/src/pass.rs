@@ -10,7 +10,7 @@ use confluence_audit_core::{Runtime, Timestamp};
 use crate::collect::Collecting;
 use crate::connect::Site;
 use crate::hours::Hours;
-use crate::ledger::difference;
+use crate::ledger::{Named, difference};
 use crate::metrics::Lateness;
 use crate::reader::Reader;
 use crate::reread::{self, Reread};
@@ -48,7 +48,7 @@ pub struct Found {
 
 /// A pass over one site.
 pub(crate) struct Pass<'a> {
-    reader: Reader,
+    reader: Reader<Named>,
     site: SiteId,
     /// What the messages call the site.
     name: &'a str,
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
         };
         let span = Window { from, to: None };
         Ok(Self {
-            reader: Reader::new(log, span, now, silent, collecting.jobs),
+            reader: Reader::new(log, Named::of, span, now, silent, collecting.jobs),
             site: site.id.clone(),
             name,
             spool,
@@ -131,13 +131,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn compare(&mut self, whole: Whole) -> Result<Commit> {
+    async fn compare(&mut self, whole: Whole<Named>) -> Result<Commit> {
         let Window { from, to } = whole.window;
         // What the service's clock has not reached may still be written. Without that clock the
         // newest record tells how far the log has come; a clock of ours is never asked, and where
         // a window begins may come from it. A window without records moves nothing: a service that
         // has lost sight of its log answers the same.
-        let newest = whole.records.last().map(|record| record.time);
+        let newest = whole.records.last().map(|named| named.placed.time);
         let read_until = whole.server_time.or(newest);
         let end = read_until.map(|read| to.map_or(read, |to| to.min(read)));
         let watermark = self.found.watermark.max(end).unwrap_or(from);

@@ -7,7 +7,7 @@ use confluence_audit_core::{Error, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::slice::{self, Slice, Whole};
-use crate::walk::Log;
+use crate::walk::{Log, Placed};
 use crate::window::{Window, Windows};
 
 /// How many records are in memory at a time, all windows together: that is also what a crash
@@ -18,9 +18,11 @@ const IN_MEMORY: usize = 10_000;
 const SMALLEST: usize = 2_000;
 
 /// Reads a span of the log.
-pub(crate) struct Reader {
+pub(crate) struct Reader<T> {
     log: Log,
-    windows: Windows<Task>,
+    /// What is made of a record where it is read, which is on another thread than the caller's.
+    make: fn(Placed) -> T,
+    windows: Windows<Task<T>>,
     jobs: NonZeroUsize,
     /// How many records one window may hold.
     most: usize,
@@ -28,19 +30,20 @@ pub(crate) struct Reader {
 }
 
 /// A window that is being read; nobody waits for it any longer when it is dropped.
-struct Task(JoinHandle<Result<Slice, Error>>);
+struct Task<T>(JoinHandle<Result<Slice<T>, Error>>);
 
-impl Drop for Task {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Reader {
+impl<T: Send + 'static> Reader<T> {
     /// Reads `span`, `jobs` windows at a time. `now` is a guess of the present; before `silent`
     /// nothing is likely to be found.
     pub(crate) fn new(
         log: Log,
+        make: fn(Placed) -> T,
         span: Window,
         now: Timestamp,
         silent: Option<Timestamp>,
@@ -54,6 +57,7 @@ impl Reader {
         }
         Self {
             log,
+            make,
             windows,
             jobs,
             most,
@@ -63,18 +67,18 @@ impl Reader {
 
     /// Begins to read what comes next.
     fn begin(&mut self) {
-        let (log, most, now) = (&self.log, self.most, self.now);
+        let (log, make, most, now) = (&self.log, self.make, self.most, self.now);
         self.windows.begin(self.jobs.get(), |window| {
             let log = log.clone();
             Task(tokio::spawn(async move {
-                slice::read(&log, window, most, now).await
+                Ok(slice::read(&log, window, most, now).await?.map(make))
             }))
         });
     }
 
     /// The next window, whole; `None` when the span has been read. The windows behind it are being
     /// read while the caller is busy with it.
-    pub(crate) async fn next(&mut self) -> Result<Option<Whole>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Whole<T>>, Error> {
         loop {
             self.begin();
             let Some((window, mut task)) = self.windows.pop() else {

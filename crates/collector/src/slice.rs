@@ -9,9 +9,9 @@ use crate::walk::{Log, Placed, Step, Walk, by_offset};
 use crate::window::Window;
 
 /// A window that was tried.
-pub(crate) enum Slice {
+pub(crate) enum Slice<T = Placed> {
     /// All of it.
-    Whole(Whole),
+    Whole(Whole<T>),
     /// It holds more than it may.
     TooMany {
         /// How many records it holds, about.
@@ -22,13 +22,27 @@ pub(crate) enum Slice {
 }
 
 /// A window that was read.
-pub(crate) struct Whole {
+pub(crate) struct Whole<T = Placed> {
     /// What was read: it may end earlier than what was asked for.
     pub(crate) window: Window,
     /// Oldest first.
-    pub(crate) records: Vec<Placed>,
+    pub(crate) records: Vec<T>,
     /// The service's clock when the reading began.
     pub(crate) server_time: Option<Timestamp>,
+}
+
+impl Slice {
+    /// The same with something made of each record.
+    pub(crate) fn map<T>(self, make: impl FnMut(Placed) -> T) -> Slice<T> {
+        match self {
+            Self::Whole(whole) => Slice::Whole(Whole {
+                window: whole.window,
+                records: whole.records.into_iter().map(make).collect(),
+                server_time: whole.server_time,
+            }),
+            Self::TooMany { estimate, end } => Slice::TooMany { estimate, end },
+        }
+    }
 }
 
 /// Reads `window`, if it holds no more than about `most` records. `now` is a guess of the present,

@@ -158,7 +158,7 @@ pub async fn verify(
         None => Some(retained_from(&log, &site.name, now).await?),
     };
     let mut comparison = Comparison::new(holdings, (from, span.to));
-    let mut reader = Reader::new(log.clone(), span, now, silent, verify.jobs);
+    let mut reader = Reader::new(log.clone(), |placed| placed, span, now, silent, verify.jobs);
     while let Some(whole) = reader
         .next()
         .await
