@@ -77,6 +77,9 @@ pub struct SimConfig {
     pub insert_every: Option<Arrival>,
     /// What goes wrong by chance.
     pub faults: FaultRates,
+    /// Keep what has been rendered, so that the site costs next to nothing: for benchmarks. It has no effect on a site
+    /// with quirks, bursts or arrivals.
+    pub fast: bool,
     /// How long every answer takes at least.
     pub latency: Duration,
     /// How long a hung request is held before its connection is reset.
@@ -107,6 +110,7 @@ impl Default for SimConfig {
             quirks: Quirks::default(),
             insert_every: None,
             faults: FaultRates::default(),
+            fast: false,
             latency: Duration::ZERO,
             hang: Duration::from_mins(10),
         }

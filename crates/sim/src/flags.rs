@@ -167,6 +167,9 @@ pub(crate) struct Flags {
     /// How slow
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration, help_heading = FAULTS)]
     slow_by: Duration,
+    /// Keep what has been rendered, so that the site costs next to nothing: for benchmarks
+    #[arg(long)]
+    fast: bool,
     /// How long every answer takes at least
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = FAULTS)]
     latency: Duration,
@@ -290,6 +293,7 @@ impl Flags {
                 retry_header: self.retry_header,
                 retry_after: self.retry_after,
             },
+            fast: self.fast,
             latency: self.latency,
             hang: self.hang_for,
             ..default

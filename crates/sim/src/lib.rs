@@ -40,6 +40,7 @@ mod arrival;
 mod body;
 mod config;
 mod export;
+mod fast;
 mod fault;
 mod hostile;
 mod kinds;

@@ -63,6 +63,11 @@ impl Log {
         }
     }
 
+    /// Whether it holds what is spread over its span and nothing else.
+    pub(crate) fn is_as_made(&self) -> bool {
+        self.len() == self.base.records
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.base.records + self.bursts.records + self.inserted.len()
     }

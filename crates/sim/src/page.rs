@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
+use bytes::Bytes;
 use fastrand::Rng;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::log::{Entry, mix};
+use crate::fast::Fast;
+use crate::log::{Entry, Log, mix};
 use crate::query::Asked;
 use crate::quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use crate::record::Record;
@@ -15,6 +17,8 @@ use crate::world::World;
 
 /// The stretch within which [`Order::Shuffled`] shuffles.
 const SHUFFLED: usize = 4_096;
+/// What a page begins with.
+const NO_RECORDS: &str = r#"{"results":["#;
 /// The length of a hole where no cap on `limit` gives one.
 const HOLE: usize = 1_000;
 
@@ -50,11 +54,21 @@ pub(crate) struct Pager<'a> {
     pub(crate) path: &'static str,
     /// Differs between requests.
     pub(crate) salt: u64,
+    /// Pieces of pages, if these are wanted fast, and whether compressed.
+    pub(crate) fast: Option<(&'a Fast, bool)>,
+}
+
+/// A page as it goes out.
+pub(crate) struct Written {
+    pub(crate) content: Bytes,
+    pub(crate) is_gzip: bool,
+    /// How many records stand in it.
+    pub(crate) records: usize,
 }
 
 impl Pager<'_> {
-    /// The page's JSON, and the number of records in it.
-    pub(crate) fn page(&self, asked: &Asked) -> (String, usize) {
+    /// The page that was asked for.
+    pub(crate) fn page(&self, asked: &Asked) -> Written {
         let quirks = &self.quirks;
         let total = self.selection.len();
         let limit = quirks
@@ -62,11 +76,19 @@ impl Pager<'_> {
             .map_or(asked.limit, |most| asked.limit.min(most.max(1)));
         let end = asked.start.saturating_add(limit);
         let holes = Holes::new(quirks);
-        let entries = self.ordered(
+        let (first, behind) = (
             holes.visible(asked.start).min(total),
             holes.visible(end).min(total),
         );
-        let count = entries.len();
+        let count = behind - first;
+        let fast = self
+            .fast
+            .and_then(|fast| Some((fast, self.ranks(first, behind)?)));
+        let entries = if fast.is_some() {
+            Vec::new()
+        } else {
+            self.ordered(first, behind)
+        };
         let goes_on = end < holes.end(total);
         let next = goes_on.then(|| {
             asked.encode(
@@ -103,7 +125,35 @@ impl Pager<'_> {
                 ),
             },
         };
-        (self.write(&page), count)
+        let text = self.write(&page);
+        let (content, is_gzip) = match (fast, text.split_at_checked(NO_RECORDS.len())) {
+            (Some(((pieces, is_gzip), (log, ranks))), Some(around)) => {
+                let content = pieces.page((log, self.world), ranks, around, is_gzip);
+                (content, is_gzip)
+            }
+            _ => (text.into(), false),
+        };
+        Written {
+            content,
+            is_gzip,
+            records: count,
+        }
+    }
+
+    /// The ranks in the log of records `first..behind` of the selection, if they can be put together
+    /// from pieces: in the plainest form, from new to old, of a log that is as it was made.
+    fn ranks(&self, first: usize, behind: usize) -> Option<(&Log, (usize, usize))> {
+        let Selection::Window { log, to, .. } = self.selection else {
+            return None;
+        };
+        let quirks = Quirks {
+            gzip: false,
+            deprecation_warning: false,
+            omit_date: false,
+            ..self.quirks
+        };
+        (quirks == Quirks::default() && log.is_as_made())
+            .then_some((log, (to - behind, to - first)))
     }
 
     fn link(&self, query: &str) -> Option<String> {

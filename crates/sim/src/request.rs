@@ -112,7 +112,7 @@ impl Site {
             | Route::Export(door)
             | Route::Retention(door) => {
                 let audit = admit(self, door, authorization)
-                    .and_then(|()| self.audit(route, query, number));
+                    .and_then(|()| self.audit(route, query, number, self.compresses(parts)));
                 audit.unwrap_or_else(|refused| refused)
             }
             Route::TenantInfo => Answer::json(200, &json!({"cloudId": self.config.cloud_id})),
@@ -143,7 +143,13 @@ impl Site {
     }
 
     /// The audit endpoints, for a caller who may.
-    fn audit(&self, route: Route, query: Option<&str>, number: u64) -> Result<Answer, Answer> {
+    fn audit(
+        &self,
+        route: Route,
+        query: Option<&str>,
+        number: u64,
+        compresses: bool,
+    ) -> Result<Answer, Answer> {
         let quirks = *lock(&self.quirks);
         let (asked, path) = match route {
             Route::Retention(_) => {
@@ -179,12 +185,25 @@ impl Site {
             url: &self.url,
             path,
             salt: number,
+            fast: self.fast.as_ref().map(|fast| (fast, compresses)),
         };
-        let (text, records) = pager.page(&asked);
-        Ok(Answer {
-            records,
-            ..Answer::new(200, "application/json", text)
+        let page = pager.page(&asked);
+        let mut answer = Answer::new(200, "application/json", page.content);
+        answer.records = page.records;
+        Ok(if page.is_gzip {
+            answer.with("Content-Encoding", "gzip")
+        } else {
+            answer
         })
+    }
+
+    /// Whether an answer to this request is compressed.
+    fn compresses(&self, parts: &Parts) -> bool {
+        let accepts = parts
+            .headers
+            .get("accept-encoding")
+            .and_then(|value| value.to_str().ok());
+        lock(&self.quirks).gzip && accepts.is_some_and(|value| value.contains("gzip"))
     }
 
     /// Adds what every answer of the service carries.
@@ -201,11 +220,11 @@ impl Site {
             let warning = "299 - \"This endpoint is deprecated and will be removed\"".to_owned();
             answer.headers.push(("Warning", warning));
         }
-        let accepts = parts
+        let is_done = answer
             .headers
-            .get("accept-encoding")
-            .and_then(|value| value.to_str().ok());
-        if quirks.gzip && accepts.is_some_and(|value| value.contains("gzip")) {
+            .iter()
+            .any(|(name, _)| *name == "Content-Encoding");
+        if !is_done && self.compresses(parts) {
             answer.gzip();
         }
     }

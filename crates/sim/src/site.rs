@@ -6,6 +6,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 
 use crate::config::SimConfig;
+use crate::fast::Fast;
 use crate::fault::Fortune;
 use crate::log::{Entry, Log, mix};
 use crate::oauth::OAuth;
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) oauth: Mutex<OAuth>,
     pub(crate) book: Mutex<Book>,
     pub(crate) fixed_now: Mutex<Option<i64>>,
+    /// Pieces of pages, where these are wanted fast.
+    pub(crate) fast: Option<Fast>,
     newcomers: Mutex<Newcomers>,
 }
 
@@ -85,6 +88,7 @@ impl Site {
             )),
             book: Mutex::default(),
             fixed_now: Mutex::new(config.now),
+            fast: config.fast.then(Fast::default),
             newcomers: Mutex::new(Newcomers {
                 rng: Rng::with_seed(mix(config.seed, 0x0E3)),
                 left: config

@@ -7,6 +7,7 @@
 
 mod access;
 mod client;
+mod fast;
 mod faults;
 mod oauth;
 mod pages;
