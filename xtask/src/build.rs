@@ -18,7 +18,17 @@ pub(crate) fn target() -> PathBuf {
 
 /// Builds these packages, and gives the folder that their programs are in.
 pub(crate) fn build(packages: &[&str], profile: Profile) -> Result<PathBuf> {
+    build_with(packages, profile, &[])
+}
+
+/// The same, with these variables in cargo's environment.
+pub(crate) fn build_with(
+    packages: &[&str],
+    profile: Profile,
+    environment: &[(&str, &str)],
+) -> Result<PathBuf> {
     let mut command = cargo();
+    command.envs(environment.iter().copied());
     command.args(["build", "--quiet", "--locked"]);
     for package in packages {
         command.args(["--package", package]);

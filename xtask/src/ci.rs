@@ -90,6 +90,10 @@ const STEPS: &[Step] = &[
         check: Check::Cargo(&["xtask", "oauth-provider"], None),
     },
     Step {
+        name: "install",
+        check: Check::Cargo(&["xtask", "install-test"], None),
+    },
+    Step {
         name: "torture",
         check: Check::Cargo(&["xtask", "torture", "--short"], None),
     },
@@ -175,7 +179,8 @@ fn shown(args: &[&str], environment: Option<(&str, &str)>) -> String {
     format!("{setting}cargo {}", args.join(" "))
 }
 
-fn succeed(command: &mut Command) -> Result {
+/// Runs a command, with its output where ours goes, and fails when it does.
+pub(crate) fn succeed(command: &mut Command) -> Result {
     let status = command
         .status()
         .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;

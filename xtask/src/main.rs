@@ -6,7 +6,9 @@ mod build;
 mod ci;
 mod demo;
 mod fixture;
+mod install_test;
 mod oauth_provider;
+mod packages;
 mod packaging;
 mod pseudonym;
 mod record;
@@ -44,6 +46,9 @@ enum Task {
     Reference(reference::Args),
     /// Look at the daemon's status page in a browser, with a service that would write into it
     StatusPage,
+    /// Install the package on a bare Debian that systemd boots, use it as the pages say, upgrade it,
+    /// purge it
+    InstallTest,
     /// Measure the program against what people use today
     Bench(bench::Args),
     /// Kill, starve and fail the program in every way, and count what its output lacks or doubles
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Task::OauthProvider => oauth_provider::run(),
         Task::Reference(args) => reference::run(&args),
         Task::StatusPage => status_page::run(),
+        Task::InstallTest => install_test::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
     };

@@ -50,6 +50,12 @@ pub(super) fn units(host: &Host) -> Result<Vec<File>> {
         }
         files.push(File::new(format!("{SYSTEM}/{name}"), lines.text()));
     }
+    files.extend(accounts(host)?);
+    Ok(files)
+}
+
+/// The user and the folders.
+fn accounts(host: &Host) -> Result<[File; 2]> {
     let (user, group) = (&host.user, &host.group);
     let mut sysusers = SYSUSERS.replace(&format!("u {USER} "), &format!("u {user} "));
     if user != group {
@@ -63,9 +69,10 @@ pub(super) fn units(host: &Host) -> Result<Vec<File>> {
             tmpfiles.push_str(&line);
         }
     }
-    files.push(File::new("etc/sysusers.d/confluence-audit.conf", sysusers));
-    files.push(File::new("etc/tmpfiles.d/confluence-audit.conf", tmpfiles));
-    Ok(files)
+    Ok([
+        File::new("etc/sysusers.d/confluence-audit.conf", sysusers),
+        File::new("etc/tmpfiles.d/confluence-audit.conf", tmpfiles),
+    ])
 }
 
 /// What differs from the packaged units.
@@ -88,6 +95,11 @@ pub(super) fn drop_ins(host: &Host) -> Result<Vec<File>> {
             files.push(File::new(path, text));
         }
     }
+    // These have no drop-ins: one of the same name takes the packaged one's place.
+    let packaged = [SYSUSERS, TMPFILES].map(str::as_bytes);
+    let accounts = accounts(host)?.into_iter().zip(packaged);
+    let differing = accounts.filter(|(file, packaged)| file.text != *packaged);
+    files.extend(differing.map(|(file, _)| file));
     Ok(files)
 }
 

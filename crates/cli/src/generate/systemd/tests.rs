@@ -85,6 +85,11 @@ fn a_drop_in_holds_what_differs_and_nothing_else() {
          BindPaths=\"/home/aquila/the files\"\n\
          ReadWritePaths=/srv/state\n"
     );
+    assert!(text(&files, "sysusers.d/confluence-audit.conf").contains("\nu aquila - "));
+    assert!(
+        text(&files, "tmpfiles.d/confluence-audit.conf")
+            .contains("/lib/confluence-audit 0700 aquila ")
+    );
     let timer = text(&files, "confluence-audit.timer.d/50-configuration.conf");
     let (_, settings) = timer.split_once("\n\n").expect("a remark");
     assert_eq!(

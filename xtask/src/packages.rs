@@ -1,0 +1,177 @@
+//! The packages: what they hold is staged in one folder, and cargo-deb and cargo-generate-rpm pack it
+//! as `crates/cli/Cargo.toml` says. `dist` makes them to be shipped, `install-test` to be tried.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::build::{Profile, build, build_with, target};
+use crate::ci::succeed;
+use crate::{Result, cargo, root};
+
+/// The crates whose programs are shipped: folder, package and program. One that is not there yet is left
+/// out, here and in the packages.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("cli", "confluence-audit-cli", "confluence-audit"),
+    ("daemon", "confluence-audit-daemon", "confluence-auditd"),
+    (
+        "oauth-setup",
+        "confluence-audit-oauth-setup",
+        "confluence-audit-oauth-setup",
+    ),
+];
+
+/// The package that the packers read, and the one that generates.
+const PACKAGE: &str = "confluence-audit-cli";
+
+/// Those that are there.
+fn there() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let there = |folder: &str| root().join("crates").join(folder).is_dir();
+    PROGRAMS
+        .into_iter()
+        .filter(move |(folder, _, _)| there(folder))
+}
+
+/// The programs that are shipped, each with its crate's folder.
+pub(crate) fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    there().map(|(folder, _, program)| (folder, program))
+}
+
+fn crates() -> Vec<&'static str> {
+    there().map(|(_, package, _)| package).collect()
+}
+
+/// Everything that a package holds and the repository does not.
+pub(crate) struct Stage {
+    /// Looks like a target folder: the packers find `release/` in it.
+    folder: PathBuf,
+    /// What the packers are to take for the time, in seconds, where it matters.
+    epoch: Option<u64>,
+}
+
+impl Stage {
+    /// For a trial: built quickly.
+    pub(crate) fn debug() -> Result<Self> {
+        Self::make(&build(&crates(), Profile::Debug)?, None)
+    }
+
+    /// For a release: with no path of this machine in a program.
+    pub(crate) fn release(epoch: u64) -> Result<Self> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+        let home = home.ok_or("neither CARGO_HOME nor HOME is set")?;
+        let remapped = [(home, "/cargo"), (root(), "/confluence-audit")];
+        let remapped =
+            remapped.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+        // A separator that no path holds.
+        let flags = remapped.join("\u{1f}");
+        let built = build_with(
+            &crates(),
+            Profile::Release,
+            &[("CARGO_ENCODED_RUSTFLAGS", &flags)],
+        )?;
+        Self::make(&built, Some(epoch))
+    }
+
+    /// Takes the programs and has them generate manual pages and completions.
+    fn make(built: &Path, epoch: Option<u64>) -> Result<Self> {
+        let stage = Self {
+            folder: target().join("stage"),
+            epoch,
+        };
+        if stage.folder.exists() {
+            fs::remove_dir_all(&stage.folder)?;
+        }
+        fs::create_dir_all(stage.generated().join("man"))?;
+        fs::create_dir_all(stage.generated().join("completions"))?;
+        for (_, _, program) in there() {
+            fs::copy(built.join(program), stage.program(program))?;
+        }
+        stage.generate()?;
+        Ok(stage)
+    }
+
+    /// A program.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("release").join(name)
+    }
+
+    /// Manual pages in `man/`, completions in `completions/`.
+    pub(crate) fn generated(&self) -> PathBuf {
+        self.folder.join("release/packaging")
+    }
+
+    fn generate(&self) -> Result {
+        let program = self.program("confluence-audit");
+        let pages = tempfile::tempdir()?;
+        let generate = |what: &[&str]| -> Result<Vec<u8>> {
+            let answer = Command::new(&program)
+                .arg("generate")
+                .args(what)
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .output()?;
+            if !answer.status.success() {
+                return Err(
+                    format!("generate {} ended with {}", what.join(" "), answer.status).into(),
+                );
+            }
+            Ok(answer.stdout)
+        };
+        let below = pages.path().display().to_string();
+        generate(&["man", "--dir", &below])?;
+        for page in fs::read_dir(pages.path().join("usr/share/man/man1"))? {
+            let page = page?;
+            fs::copy(
+                page.path(),
+                self.generated().join("man").join(page.file_name()),
+            )?;
+        }
+        for (shell, name) in [
+            ("bash", "confluence-audit.bash"),
+            ("zsh", "_confluence-audit"),
+            ("fish", "confluence-audit.fish"),
+        ] {
+            let script = generate(&["completions", shell])?;
+            fs::write(self.generated().join("completions").join(name), script)?;
+        }
+        Ok(())
+    }
+
+    /// Packs a `.deb` into `folder`. With a version it is one to be tried: packed quickly.
+    pub(crate) fn deb(&self, folder: &Path, trial: Option<&str>) -> Result<PathBuf> {
+        let mut command = self.packer("deb");
+        command.args(["--package", PACKAGE, "--no-build", "--locked", "--offline"]);
+        command.arg("--output").arg(folder);
+        if let Some(version) = trial {
+            command.args(["--fast", "--strip", "--deb-version", version]);
+        }
+        let answer = command.stderr(Stdio::inherit()).output()?;
+        if !answer.status.success() {
+            return Err(format!("cargo deb ended with {}", answer.status).into());
+        }
+        // It prints the path of what it made.
+        let printed = String::from_utf8(answer.stdout)?;
+        let path = printed.lines().last().ok_or("cargo deb names no package")?;
+        Ok(PathBuf::from(path.trim()))
+    }
+
+    /// Packs an `.rpm` into `folder`.
+    pub(crate) fn rpm(&self, folder: &Path) -> Result {
+        let mut command = self.packer("generate-rpm");
+        command.args(["--package", "crates/cli", "--auto-req", "builtin"]);
+        command.arg("--target-dir").arg(&self.folder);
+        command.arg("--output").arg(folder);
+        succeed(&mut command)
+    }
+
+    fn packer(&self, name: &str) -> Command {
+        let mut command = cargo();
+        command.arg(name).env("CARGO_TARGET_DIR", &self.folder);
+        if let Some(epoch) = self.epoch {
+            command.env("SOURCE_DATE_EPOCH", epoch.to_string());
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+}
