@@ -155,13 +155,13 @@ impl<'a> Run<'a> {
             if let Ok(site) = &site {
                 remember(config, site, spool).await?;
             }
-            let site = site.map_err(|error| self.fail(config, Found::default(), error));
+            let site = site.map_err(|error| self.fail(config, &Found::default(), error));
             sites.push((config, id, site.ok()));
         }
         Ok(sites)
     }
 
-    fn fail(&mut self, site: &SiteConfig, found: Found, error: Error) {
+    fn fail(&mut self, site: &SiteConfig, found: &Found, error: Error) {
         self.summary.add_site(&site.name, found, Some(&error));
         self.failures.push(error);
     }
@@ -184,13 +184,13 @@ impl<'a> Run<'a> {
         drop(progress);
         match done {
             Ok(found) => {
-                self.summary.add_site(&site.name, found, None);
+                self.summary.add_site(&site.name, &found, None);
                 Ok(true)
             }
             Err(error) => {
                 forget_if_wrong(&error, config, spool).await?;
                 let goes_on = matches!(error.kind(), ErrorKind::Service(_));
-                self.fail(config, found, error);
+                self.fail(config, &found, error);
                 Ok(goes_on)
             }
         }

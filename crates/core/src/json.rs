@@ -55,7 +55,7 @@ fn quote_or_backslash(text: &[u8]) -> Option<usize> {
     let (words, _) = text.as_chunks::<8>();
     for (index, word) in words.iter().take(WORDS).enumerate() {
         let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ ONES * 0x22) | zeros(word ^ ONES * 0x5c);
+        let found = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
         if found != 0 {
             return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }

@@ -33,7 +33,7 @@ pub(super) async fn run(
         let site = match site {
             Ok(site) => site,
             Err(error) => {
-                summary.add_site(&config.name, Found::default(), Some(&error));
+                summary.add_site(&config.name, &Found::default(), Some(&error));
                 failures.push(error);
                 continue;
             }
@@ -47,7 +47,7 @@ pub(super) async fn run(
         .await;
         drop(progress);
         new.push((site.id, found.new));
-        summary.add_site(&config.name, found, done.as_ref().err());
+        summary.add_site(&config.name, &found, done.as_ref().err());
         failures.extend(done.err());
     }
     let surroundings = settings.surroundings();

@@ -59,7 +59,7 @@ impl Summary {
         }
     }
 
-    pub(crate) fn add_site(&mut self, name: &str, found: Found, error: Option<&Error>) {
+    pub(crate) fn add_site(&mut self, name: &str, found: &Found, error: Option<&Error>) {
         self.records += found.new;
         self.duplicates += found.duplicates;
         self.late += found.late;

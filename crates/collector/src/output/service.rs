@@ -21,7 +21,7 @@ const REFUSES_EVERYTHING: usize = 10;
 
 /// How a service is spoken to.
 #[async_trait]
-pub(crate) trait Protocol: Send {
+pub(crate) trait Protocol: Send + Sync {
     /// Who is spoken to.
     fn peer(&self) -> &Peer;
 

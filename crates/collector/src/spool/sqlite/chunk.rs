@@ -198,7 +198,7 @@ fn take(rest: &mut Bytes) -> Option<Kept> {
     let number = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
     let fingerprint = head.get(8..8 + Fingerprint::LEN)?.try_into().ok()?;
     let len = usize::try_from(number(HEAD - 4)?).ok()?;
-    (len <= rest.len()).then(|| ())?;
+    (len <= rest.len()).then_some(())?;
     Some(Kept {
         seq: 0,
         ms: i64::from_le_bytes(head.get(..8)?.try_into().ok()?),
