@@ -214,7 +214,11 @@ pub fn api(site: &SiteConfig) -> Result<Origin> {
     origin(site, site.api_url.as_ref(), API)
 }
 
-fn auth(site: &SiteConfig) -> Result<Origin> {
+/// Where the tokens of a site come from.
+///
+/// # Errors
+/// As [`api`].
+pub fn auth(site: &SiteConfig) -> Result<Origin> {
     origin(site, site.auth_url.as_ref(), AUTH)
 }
 

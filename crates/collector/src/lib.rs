@@ -38,7 +38,9 @@ mod window;
 
 pub use collect::{Collecting, collect, count, read};
 pub use config::Config;
-pub use connect::{Site, api, authenticator, connect, connect_known, forget_if_wrong, remember};
+pub use connect::{
+    Site, api, auth, authenticator, connect, connect_known, forget_if_wrong, remember,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{Export, export};
 pub use hours::Hours;

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use confluence_audit_collector::config::{Address, SiteConfig};
-use confluence_audit_collector::{Error, ErrorKind, api};
+use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
+use confluence_audit_collector::{Error, ErrorKind, Result, api, auth};
 use confluence_audit_core::Origin;
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -11,16 +11,29 @@ use super::finding::Findings;
 
 /// Looks at the way to each host that the site's requests go to.
 pub(super) async fn way(findings: &mut Findings, site: &SiteConfig) {
-    let mut origins = vec![api(site)];
-    if let Address::Url(url) = &site.address {
-        origins.push(Ok(url.clone()));
-    }
-    for origin in origins {
+    for origin in asked(site) {
         match origin {
             Ok(origin) => to_origin(findings, &site.name, &origin).await,
             Err(error) => findings.bad(&site.name, &error),
         }
     }
+}
+
+/// Where the site's requests go.
+fn asked(site: &SiteConfig) -> Vec<Result<Origin>> {
+    let mut origins = Vec::new();
+    if let Address::Url(url) = &site.address {
+        origins.push(Ok(url.clone()));
+    }
+    match &site.auth {
+        // It works on the site's own host alone.
+        AuthConfig::ApiToken { unscoped: true, .. } => {}
+        AuthConfig::ApiToken { .. } => origins.push(api(site)),
+        AuthConfig::Oauth { .. } | AuthConfig::ServiceAccount { .. } => {
+            origins.extend([api(site), auth(site)]);
+        }
+    }
+    origins
 }
 
 async fn to_origin(findings: &mut Findings, site: &str, origin: &Origin) {
