@@ -94,6 +94,10 @@ const STEPS: &[Step] = &[
         check: Check::Cargo(&["xtask", "install-test"], None),
     },
     Step {
+        name: "outputs",
+        check: Check::Cargo(&["xtask", "outputs"], None),
+    },
+    Step {
         name: "torture",
         check: Check::Cargo(&["xtask", "torture", "--short"], None),
     },

@@ -8,6 +8,7 @@ mod demo;
 mod fixture;
 mod install_test;
 mod oauth_provider;
+mod outputs;
 mod packages;
 mod packaging;
 mod pseudonym;
@@ -42,6 +43,8 @@ enum Task {
     Record(Box<record::Args>),
     /// Set up OAuth with an authorization server and a browser that are not ours, and live on it
     OauthProvider,
+    /// Deliver to services that are not ours, and see what they have
+    Outputs,
     /// Write docs/cli.md from the programs' own help
     Reference(reference::Args),
     /// Look at the daemon's status page in a browser, with a service that would write into it
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Record(args) => record::run(&args),
         Task::OauthProvider => oauth_provider::run(),
+        Task::Outputs => outputs::run(),
         Task::Reference(args) => reference::run(&args),
         Task::StatusPage => status_page::run(),
         Task::InstallTest => install_test::run(),

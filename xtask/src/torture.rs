@@ -11,8 +11,8 @@ mod ordeal;
 mod readers;
 mod rotate;
 mod row;
-mod site;
-mod tally;
+pub(crate) mod site;
+pub(crate) mod tally;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -57,11 +57,13 @@ impl Site {
         for dir in [site.out(), site.state()] {
             fs::create_dir_all(dir)?;
         }
-        site.write_settings()?;
+        site.write_token()?;
+        let path = site.output().display().to_string();
+        site.set_outputs(&format!("[[output]]\nkind = \"file\"\npath = {path:?}\n"))?;
         Ok(site)
     }
 
-    fn write_settings(&self) -> Result {
+    fn write_token(&self) -> Result {
         let token = self.at.join("token");
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -69,16 +71,20 @@ impl Site {
             .mode(0o600)
             .open(&token)?;
         file.write_all(API_TOKEN.as_bytes())?;
+        Ok(())
+    }
+
+    /// Has records go there from the next run on.
+    pub(crate) fn set_outputs(&self, outputs: &str) -> Result {
         // Waits are short, for the faults are many.
         let text = format!(
             "[collect]\nretry_base = \"5ms\"\nretry_budget = \"30s\"\n\n\
              [[site]]\nname = \"tortured\"\ncloud_id = {:?}\napi_url = {:?}\n\
              auth = {{ kind = \"api-token\", email = {EMAIL:?}, token_file = {:?} }}\n\n\
-             [[output]]\nkind = \"file\"\npath = {:?}\n",
+             {outputs}",
             self.sim.cloud_id(),
             self.sim.url(),
-            token.display().to_string(),
-            self.output().display().to_string(),
+            self.at.join("token").display().to_string(),
         );
         fs::write(self.at.join("config.toml"), text)?;
         Ok(())

@@ -152,11 +152,13 @@ impl DeadLetters {
             return Err(Error::internal("the checkpoint of a file is not JSON"));
         };
         letters.file = Some(checkpoint);
-        for due in letters.due.drain(..done.lines) {
+        let written: Vec<Due> = letters.due.drain(..done.lines).collect();
+        if let Some(first) = written.first() {
             tracing::warn!(
                 output = %self.output,
-                id = due.id,
-                "a record was refused for good; it is in {}",
+                records = written.len(),
+                first = first.id,
+                "records were refused for good; they are in {}, with the reasons",
                 self.path.display()
             );
         }

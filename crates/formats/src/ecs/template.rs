@@ -16,7 +16,8 @@ pub enum Engine {
 /// with ECS's own type for every field that a line can have.
 ///
 /// A field that is not listed stays in the document and is not searchable, so that no record is
-/// refused for what it holds. The priority is above that of the templates that come with the
+/// refused for what it holds. Without the member `data_stream` it is the template of plain indices.
+/// The priority is above that of the templates that come with the
 /// engine.
 ///
 /// ```

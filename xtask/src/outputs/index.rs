@@ -1,0 +1,250 @@
+//! Elasticsearch's language as two others speak it: a data stream with our template, the same
+//! again when the state is lost, and an index that refuses some records.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use confluence_audit_formats::ecs::{Engine, index_template};
+use confluence_audit_sim::{FaultRates, SimConfig};
+use serde_json::{Value, json};
+
+use super::parts::{Parts, Running, free_port};
+use crate::Result;
+use crate::torture::site::{End, Site};
+use crate::torture::tally;
+
+/// No search gives more at a time.
+const RECORDS: usize = 6_000;
+
+/// What speaks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    Noida,
+    Osmem,
+}
+
+/// All of them.
+pub(crate) const ENGINES: [Speaker; 2] = [Speaker::Noida, Speaker::Osmem];
+
+impl Speaker {
+    fn start(self, parts: &Parts, port: u16, folder: &Path) -> Result<Running> {
+        let text = |text: &str| text.to_owned();
+        let (program, args) = match self {
+            Self::Noida => (
+                parts.program("noida-db"),
+                vec![
+                    text("start"),
+                    text("--only"),
+                    text("elasticsearch"),
+                    text("--elasticsearch-port"),
+                    port.to_string(),
+                    text("--data-dir"),
+                    folder.join("noida").display().to_string(),
+                ],
+            ),
+            Self::Osmem => (
+                parts.packaged("osmem_server/bin/osmem-server")?,
+                vec![
+                    text("-addr"),
+                    format!("127.0.0.1:{port}"),
+                    text("-no-stdin-watch"),
+                ],
+            ),
+        };
+        Running::start(&program, &args, port, &folder.join("service.log"))
+    }
+
+    fn engine(self) -> Engine {
+        match self {
+            Self::Noida => Engine::Elasticsearch,
+            Self::Osmem => Engine::OpenSearch,
+        }
+    }
+}
+
+/// Delivers to one of them.
+pub(crate) fn run(speaker: Speaker, program: &Path, parts: &Parts) -> Result {
+    let folder = tempfile::Builder::new().prefix("outputs-").tempdir()?;
+    let port = free_port()?;
+    let _running = speaker.start(parts, port, folder.path())?;
+    let service = Service::new(port)?;
+
+    let mut template = index_template("logs-audit-*", speaker.engine());
+    if speaker == Speaker::Osmem
+        && let Some(template) = template.as_object_mut()
+    {
+        // It knows no data streams: then it is the template of an index.
+        template.remove("data_stream");
+    }
+    service.ask("PUT", "_index_template/audit", Some(&template))?;
+    let mut site = site(program)?;
+    site.set_outputs(&output(port, "logs-audit-default", "ecs"))?;
+    expect(&site, RECORDS)?;
+    let documents = service.documents("logs-audit-default")?;
+    compare(&mut site, &documents, "/event/original")?;
+
+    // Nobody remembers what was delivered; the ids do.
+    fs::remove_dir_all(site.state())?;
+    fs::create_dir(site.state())?;
+    expect(&site, RECORDS)?;
+    let again = service.documents("logs-audit-default")?;
+    if ids(&again)? != ids(&documents)? {
+        return Err("the second delivery changed what is there".into());
+    }
+    println!("    {speaker:?}: {RECORDS} documents by the template; again: the same {RECORDS}");
+    refusing(speaker, program, &service, port)
+}
+
+/// An index that wants an IP address where some records have another text.
+fn refusing(speaker: Speaker, program: &Path, service: &Service, port: u16) -> Result {
+    let mapping = json!({"mappings": {"properties": {"remoteAddress": {"type": "ip"}}}});
+    service.ask("PUT", "strict", Some(&mapping))?;
+    let mut site = site(program)?;
+    site.set_outputs(&output(port, "strict", "raw"))?;
+    expect(&site, RECORDS)?;
+    let is_refused = |line: &String| -> bool {
+        let record: Value = serde_json::from_str(line).unwrap_or_default();
+        let address = record["remoteAddress"].as_str();
+        address.is_some_and(|text| text.parse::<std::net::IpAddr>().is_err())
+    };
+    let poisoned = site.sim.truth().filter(is_refused).count();
+    let letters = letters(&site.state().join("dead-letters"))?;
+    if poisoned == 0 || letters.len() != poisoned {
+        return Err(format!("{} dead letters for {poisoned} records", letters.len()).into());
+    }
+    // An index gives a document back as it was sent, but for the spelling.
+    let documents = service.documents("strict")?;
+    if ids(&documents)?.len() + poisoned != RECORDS {
+        return Err(format!("{} documents are there", documents.len()).into());
+    }
+    let all = site.at().join("all");
+    let lines: Vec<&str> = letters
+        .iter()
+        .filter_map(|it| it["record"].as_str())
+        .collect();
+    fs::write(&all, lines.join("\n") + "\n")?;
+    let tally = tally::compare(site.sim.truth().filter(is_refused), [&all])?;
+    if !tally.is_clean() {
+        site.keep();
+        return Err(format!("the dead letters are other records: {tally:?}").into());
+    }
+    let reason = letters[0]["reason"].as_str().unwrap_or_default();
+    println!(
+        "    {speaker:?}: {poisoned} refused records are dead letters, {} are there ({reason})",
+        documents.len()
+    );
+    Ok(())
+}
+
+fn site(program: &Path) -> Result<Site> {
+    let site = Site::start(
+        program,
+        SimConfig {
+            records: RECORDS,
+            twins: 0.05,
+            hostile: 0.05,
+            ..SimConfig::default()
+        },
+    )?;
+    site.sim.set_faults(FaultRates::default());
+    Ok(site)
+}
+
+fn output(port: u16, index: &str, format: &str) -> String {
+    format!(
+        "[[output]]\nkind = \"elasticsearch\"\nurl = \"http://127.0.0.1:{port}\"\n\
+         index = {index:?}\nformat = {format:?}\n"
+    )
+}
+
+/// A run that finds this many records.
+fn expect(site: &Site, records: usize) -> Result {
+    match site.run()? {
+        End::Done(found) if found == u64::try_from(records)? => Ok(()),
+        end => Err(site.trouble(&format!("a run was {end:?}")).into()),
+    }
+}
+
+/// The text at `pointer` of each document against the truth.
+fn compare(site: &mut Site, documents: &[Value], pointer: &str) -> Result {
+    let mut lines = String::new();
+    for document in documents {
+        let text = document["_source"].pointer(pointer).and_then(Value::as_str);
+        lines.push_str(text.ok_or("a document without its record")?);
+        lines.push('\n');
+    }
+    let all = site.at().join("all");
+    // The site's own spelling, which the comparison replaces by that of `raw`.
+    fs::write(&all, lines.replace('\u{7f}', "\\u007f"))?;
+    let tally = tally::compare(site.sim.truth(), [&all])?;
+    if !tally.is_clean() {
+        site.keep();
+        return Err(format!("{} holds something else: {tally:?}", all.display()).into());
+    }
+    Ok(())
+}
+
+fn ids(documents: &[Value]) -> Result<HashSet<&str>> {
+    let ids: Option<HashSet<&str>> = documents.iter().map(|it| it["_id"].as_str()).collect();
+    let ids = ids.ok_or("a document without an id")?;
+    if ids.len() != documents.len() {
+        return Err("an id is there twice".into());
+    }
+    Ok(ids)
+}
+
+fn letters(folder: &Path) -> Result<Vec<Value>> {
+    let mut letters = Vec::new();
+    for file in fs::read_dir(folder)? {
+        for line in fs::read_to_string(file?.path())?.lines() {
+            letters.push(serde_json::from_str(line)?);
+        }
+    }
+    Ok(letters)
+}
+
+/// The service, as one who searches in it sees it.
+struct Service {
+    url: String,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Service {
+    fn new(port: u16) -> Result<Self> {
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            client: reqwest::Client::builder().no_proxy().build()?,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+        })
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let url = format!("{}/{path}", self.url);
+        let mut request = self.client.request(method.parse()?, &url);
+        if let Some(body) = body {
+            let json = "application/json";
+            request = request.header("content-type", json).body(body.to_string());
+        }
+        let (status, text) = self.runtime.block_on(async {
+            let answer = request.send().await?;
+            Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
+        })?;
+        if !status.is_success() {
+            return Err(format!("{method} {url} answered {status}: {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Everything in an index.
+    fn documents(&self, index: &str) -> Result<Vec<Value>> {
+        self.ask("POST", &format!("{index}/_refresh"), None)?;
+        let all = json!({"size": 10_000, "query": {"match_all": {}}});
+        let found = self.ask("POST", &format!("{index}/_search"), Some(&all))?;
+        let hits = found["hits"]["hits"].as_array();
+        Ok(hits.ok_or("a search without hits")?.clone())
+    }
+}
