@@ -27,8 +27,9 @@ use crate::{Error, ErrorKind, Reread, Result, When};
 pub use confluence_audit_formats::Format;
 
 pub use self::outputs::{
-    ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig, OtlpConfig, OutputConfig,
-    OutputKind, PeerConfig, SplunkHecConfig,
+    ClientCertificate, Confirm, ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig,
+    OtlpConfig, OutputConfig, OutputKind, PeerConfig, SplunkHecConfig, SyslogAddress, SyslogConfig,
+    SyslogFraming,
 };
 pub use self::place::default_config_file;
 
@@ -252,8 +253,7 @@ impl Config {
             self.sites.len() > 1
                 && output.format == Format::Raw
                 && !output.kind.is_per_site()
-                // It says itself which site an event is from.
-                && !matches!(output.kind, OutputKind::SplunkHec(_) | OutputKind::Otlp(_))
+                && !output.kind.names_sites()
         };
         let warning = |output: &OutputConfig| {
             let remedy = match &output.kind {

@@ -19,6 +19,7 @@ mod server;
 mod service;
 mod splunk_hec;
 mod stdout;
+mod syslog;
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) use otlp::Otlp;
 pub(crate) use service::{Protocol, Service};
 pub(crate) use splunk_hec::SplunkHec;
 pub use stdout::StdoutOutput;
+pub(crate) use syslog::Syslog;
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long
 /// as the output means the same place: a new name is a new output and gets everything that is

@@ -6,7 +6,7 @@ use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
 use crate::delivery::{Route, Source};
 use crate::output::{
     DeadLetters, Elasticsearch, FileOutput, Http, Otlp, Output, OutputName, Protocol, Service,
-    SplunkHec, StdoutOutput,
+    SplunkHec, StdoutOutput, Syslog,
 };
 use crate::{Error, ErrorKind, Result, SiteId};
 
@@ -103,6 +103,7 @@ impl Target {
             }
             OutputKind::Http(http) => self.service(Http::new(http, surroundings), surroundings),
             OutputKind::Otlp(otlp) => self.service(Otlp::new(otlp, surroundings), surroundings),
+            OutputKind::Syslog(receiver) => self.service(Syslog::new(receiver), surroundings),
         }
     }
 
@@ -111,8 +112,7 @@ impl Target {
         protocol: P,
         surroundings: &Surroundings,
     ) -> Box<dyn Output> {
-        let peer = protocol.peer().config();
-        let letters = match &peer.dead_letter {
+        let letters = match protocol.dead_letter() {
             Some(path) => DeadLetters::new(&self.name, path),
             None => DeadLetters::in_state_dir(&self.name, &surroundings.state_dir),
         };

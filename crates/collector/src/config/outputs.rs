@@ -6,6 +6,7 @@ mod http;
 mod otlp;
 mod peer;
 mod splunk_hec;
+mod syslog;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use self::http::{Framing, HttpConfig};
 pub use self::otlp::OtlpConfig;
 pub use self::peer::{HeaderConfig, PeerConfig};
 pub use self::splunk_hec::SplunkHecConfig;
+pub use self::syslog::{ClientCertificate, Confirm, SyslogAddress, SyslogConfig, SyslogFraming};
 
 /// One output.
 #[derive(Clone, Debug)]
@@ -50,12 +52,14 @@ pub enum OutputKind {
     Otlp(OtlpConfig),
     /// Standard output.
     Stdout,
+    /// A syslog receiver.
+    Syslog(SyslogConfig),
 }
 
 /// How long a service may be made to wait for a fuller batch.
 const SECOND: Duration = Duration::from_secs(1);
 
-const KINDS: &str = "The kinds are: file, elasticsearch, splunk_hec, http, otlp, stdout.";
+const KINDS: &str = "The kinds are: file, elasticsearch, splunk_hec, http, otlp, stdout, syslog.";
 
 impl OutputKind {
     /// What a configuration calls it.
@@ -67,6 +71,7 @@ impl OutputKind {
             Self::Http(_) => "http",
             Self::Otlp(_) => "otlp",
             Self::Stdout => "stdout",
+            Self::Syslog(_) => "syslog",
         }
     }
 
@@ -78,8 +83,14 @@ impl OutputKind {
             | Self::SplunkHec(_)
             | Self::Http(_)
             | Self::Otlp(_)
-            | Self::Stdout => false,
+            | Self::Stdout
+            | Self::Syslog(_) => false,
         }
+    }
+
+    /// Whether what it gets says which site a record is from, whatever the format.
+    pub fn names_sites(&self) -> bool {
+        matches!(self, Self::SplunkHec(_) | Self::Otlp(_) | Self::Syslog(_))
     }
 
     /// What people call the place.
@@ -91,13 +102,14 @@ impl OutputKind {
             Self::SplunkHec(hec) => hec.shown(),
             Self::Http(http) => http.peer.shown(),
             Self::Otlp(otlp) => otlp.peer.shown(),
+            Self::Syslog(receiver) => receiver.address.to_string(),
         }
     }
 
     /// The format that its users would expect.
     fn default_format(&self) -> Format {
         match self {
-            Self::File(_) | Self::SplunkHec(_) | Self::Stdout => Format::Raw,
+            Self::File(_) | Self::SplunkHec(_) | Self::Stdout | Self::Syslog(_) => Format::Raw,
             Self::Elasticsearch(_) => Format::Ecs,
             // Each record says which site it is from.
             Self::Http(_) | Self::Otlp(_) => Format::Flat,
@@ -107,7 +119,9 @@ impl OutputKind {
     /// Whether it can do something with lines of this format.
     fn takes(&self, format: Format) -> bool {
         match self {
-            Self::File(_) | Self::SplunkHec(_) | Self::Otlp(_) | Self::Stdout => true,
+            Self::File(_) | Self::SplunkHec(_) | Self::Otlp(_) | Self::Stdout | Self::Syslog(_) => {
+                true
+            }
             Self::Elasticsearch(_) => format.is_json(),
             Self::Http(http) => format.is_json() || http.framing == Framing::Ndjson,
         }
@@ -132,6 +146,12 @@ impl OutputKind {
             },
             Self::Otlp(_) => BatchLimits {
                 records: 512,
+                bytes: 1 << 20,
+                age: SECOND,
+            },
+            // What is sent again when a connection breaks.
+            Self::Syslog(_) => BatchLimits {
+                records: 1_000,
                 bytes: 1 << 20,
                 age: SECOND,
             },
@@ -162,6 +182,7 @@ pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfi
             "splunk_hec" => OutputKind::SplunkHec(splunk_hec::read(&mut section)?),
             "http" => OutputKind::Http(http::read(&mut section)?),
             "otlp" => OutputKind::Otlp(otlp::read(&mut section)?),
+            "syslog" => OutputKind::Syslog(syslog::read(&mut section)?),
             other => {
                 return Err(kind.mistake(
                     &format!(

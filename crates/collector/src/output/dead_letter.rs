@@ -22,7 +22,7 @@ const DUE: usize = 256 * 1024;
 /// Why a record was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// The status that the service gave.
+    /// The status that the service gave; 0 where nobody was asked.
     pub(super) status: u16,
     /// What it said.
     pub(super) reason: String,
@@ -54,7 +54,8 @@ struct Letter<'a> {
     id: &'a str,
     site: &'a str,
     output: &'a str,
-    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     reason: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     doubtful: bool,
@@ -111,7 +112,7 @@ impl DeadLetters {
                 id,
                 site: &entry.site,
                 output: self.output.as_str(),
-                status: refusal.status,
+                status: Some(refusal.status).filter(|status| *status > 0),
                 reason: &printable(&refusal.reason, 500),
                 doubtful: refusal.doubtful,
                 record: &record,

@@ -4,6 +4,7 @@
 //! with 409: it has arrived.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use async_trait::async_trait;
 use http::header::AUTHORIZATION;
@@ -53,8 +54,8 @@ impl Elasticsearch {
 
 #[async_trait]
 impl Protocol for Elasticsearch {
-    fn peer(&self) -> &Peer {
-        &self.peer
+    fn dead_letter(&self) -> Option<&Path> {
+        self.peer.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {

@@ -4,6 +4,8 @@
 //! when it is made again, also by another process, so that a service which remembers keys takes
 //! each once.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -44,8 +46,8 @@ impl Http {
 
 #[async_trait]
 impl Protocol for Http {
-    fn peer(&self) -> &Peer {
-        &self.peer
+    fn dead_letter(&self) -> Option<&Path> {
+        self.peer.config().dead_letter.as_deref()
     }
 
     fn repeats_requests(&self) -> bool {

@@ -5,6 +5,7 @@
 //! that arrived and is doubted is better than one that is missing and is not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use async_trait::async_trait;
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -45,8 +46,8 @@ impl Otlp {
 
 #[async_trait]
 impl Protocol for Otlp {
-    fn peer(&self) -> &Peer {
-        &self.peer
+    fn dead_letter(&self) -> Option<&Path> {
+        self.peer.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {

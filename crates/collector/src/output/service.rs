@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::Path;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::dead_letter::{DeadLetters, Letters, Refusal};
-use super::peer::Peer;
 use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
 
@@ -22,8 +22,8 @@ const REFUSES_EVERYTHING: usize = 10;
 /// How a service is spoken to.
 #[async_trait]
 pub(crate) trait Protocol: Send + Sync {
-    /// Who is spoken to.
-    fn peer(&self) -> &Peer;
+    /// The file for what is refused, where one is configured.
+    fn dead_letter(&self) -> Option<&Path>;
 
     /// Whether a request has to be made of the same records when it is made again by another
     /// process: then its end is written down before it is sent.

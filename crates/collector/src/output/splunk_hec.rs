@@ -4,6 +4,7 @@
 //! Splunk knows no ids: what is sent again is there again. The event's id is an indexed field, so
 //! that a search can take each event once (`| dedup event_id`).
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -142,8 +143,8 @@ impl SplunkHec {
 
 #[async_trait]
 impl Protocol for SplunkHec {
-    fn peer(&self) -> &Peer {
-        &self.peer
+    fn dead_letter(&self) -> Option<&Path> {
+        self.peer.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {
