@@ -112,8 +112,7 @@ pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
             "Choose another name for the file.",
         )
     })?;
-    let path = text.to_owned();
-    Ok(OutputConfig::new(OutputKind::File(FileConfig { path })))
+    Ok(OutputConfig::new(OutputKind::File(FileConfig::new(text))))
 }
 
 fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>> {

@@ -33,7 +33,7 @@ pub use entry::Entry;
 
 pub(crate) use dead_letter::DeadLetters;
 pub(crate) use elasticsearch::Elasticsearch;
-pub use file::FileOutput;
+pub use file::{Compression, FileOptions, FileOutput, Ownership, Rotation};
 pub(crate) use http::Http;
 pub(crate) use otlp::Otlp;
 pub(crate) use service::{Protocol, Service};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{FileConfig, OutputConfig, OutputKind, SiteConfig};
 use crate::delivery::{Route, Source};
 use crate::output::{
-    DeadLetters, Elasticsearch, FileOutput, Http, Otlp, Output, OutputName, Protocol, Service,
-    SplunkHec, StdoutOutput, Syslog,
+    DeadLetters, Elasticsearch, FileOptions, FileOutput, Http, Otlp, Output, OutputName, Protocol,
+    Service, SplunkHec, StdoutOutput, Syslog,
 };
 use crate::{Error, ErrorKind, Result, SiteId};
 
@@ -93,7 +93,14 @@ impl Target {
     pub fn output(&self, surroundings: &Surroundings) -> Box<dyn Output> {
         let name = self.name.clone();
         match &self.config.kind {
-            OutputKind::File(file) => Box::new(FileOutput::new(name, &file.path)),
+            OutputKind::File(file) => {
+                let options = FileOptions {
+                    header: self.config.format.header(),
+                    ownership: file.ownership.clone(),
+                    rotation: file.rotation.clone(),
+                };
+                Box::new(FileOutput::with(name, &file.path, options))
+            }
             OutputKind::Elasticsearch(index) => {
                 self.service(Elasticsearch::new(index, surroundings), surroundings)
             }

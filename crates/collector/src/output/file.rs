@@ -11,6 +11,8 @@
 mod batch;
 mod checkpoint;
 mod disk;
+mod ownership;
+mod rotation;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,22 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use self::checkpoint::Checkpoint;
+pub use self::ownership::Ownership;
+pub use self::rotation::{Compression, Rotation};
 use self::writer::Writer;
 use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, Result};
+
+/// What can be asked of an output file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileOptions {
+    /// What a new file begins with, a line without its newline.
+    pub header: Option<&'static str>,
+    /// Whom a new file belongs to.
+    pub ownership: Ownership,
+    /// When it is put aside, without anybody's doing.
+    pub rotation: Rotation,
+}
 
 /// Appends lines to a file, exactly once across crashes and rotation.
 ///
@@ -45,9 +60,14 @@ impl FileOutput {
     /// An output to the file at `path`. Nothing is touched before
     /// [`prepare`](Output::prepare).
     pub fn new(name: OutputName, path: impl Into<PathBuf>) -> Self {
+        Self::with(name, path, FileOptions::default())
+    }
+
+    /// The same with what is not usual about it.
+    pub fn with(name: OutputName, path: impl Into<PathBuf>, options: FileOptions) -> Self {
         Self {
             name,
-            writer: Arc::new(Mutex::new(Writer::new(path.into()))),
+            writer: Arc::new(Mutex::new(Writer::new(path.into(), options))),
         }
     }
 

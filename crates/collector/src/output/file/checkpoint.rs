@@ -1,5 +1,6 @@
 //! What the spool keeps of an output file: which one it is, and how far it is confirmed.
 
+use confluence_audit_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
@@ -14,6 +15,9 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Checkpoint {
     pub(super) ino: u64,
     pub(super) offset: u64,
+    /// When it was begun, where its age counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) began: Option<Timestamp>,
 }
 
 impl Checkpoint {

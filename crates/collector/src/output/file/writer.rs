@@ -7,11 +7,14 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use confluence_audit_core::Timestamp;
 use rustix::io::Errno;
 
+use super::FileOptions;
 use super::batch::Batch;
 use super::checkpoint::Checkpoint;
 use super::disk::{DISK, Disk};
+use super::rotation;
 use super::target::Target;
 use crate::local_disk::sync_directory;
 use crate::{Error, ErrorKind, Result};
@@ -22,6 +25,7 @@ const LONG_LINE: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
+    options: FileOptions,
     pub(super) disk: Disk,
     /// The kernel reports a failed write-back once and then forgets the pages: a second sync would
     /// succeed and prove nothing.
@@ -29,12 +33,16 @@ pub(super) struct Writer {
     /// The checkpoint was moved behind foreign bytes, and nothing was written since.
     moved_behind_foreign: bool,
     long_line_reported: bool,
+    /// Files that were put aside may have to be compressed or removed.
+    is_untidy: bool,
 }
 
 impl Writer {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, options: FileOptions) -> Self {
         Self {
             path,
+            is_untidy: options.rotation.is_configured(),
+            options,
             disk: DISK,
             sync_failed: false,
             moved_behind_foreign: false,
@@ -109,23 +117,79 @@ impl Writer {
         if self.sync_failed {
             return Err(self.sync_had_failed());
         }
-        let batch = Batch::new(lines)?;
         self.report_long_lines(lines);
         let here = self.open_or_create()?;
         let Some(checkpoint) = checkpoint else {
-            return self.move_to_end_of(&here);
+            return self.move_to_end_of(&here, None);
         };
         if here.ino == checkpoint.ino {
-            return self.continue_current(&here, checkpoint, &batch);
+            self.tidy();
+            if self.is_rotation_due(&here, checkpoint, lines.first()) {
+                return self.rotate(&here);
+            }
+            let rotation = &self.options.rotation;
+            let fits = rotation.fitting(checkpoint.offset, lines);
+            return self.continue_current(&here, checkpoint, &Batch::new(&lines[..fits])?);
         }
         if let Some(renamed) = self.find_renamed(checkpoint.ino)? {
-            return self.finish_renamed(&renamed, &here, checkpoint, &batch);
+            return self.finish_renamed(&renamed, &here, checkpoint, &Batch::new(lines)?);
         }
         tracing::info!(
             path = %self.path.display(),
             "the output file was replaced and the old one is gone; going on in the new one"
         );
-        self.move_to_end_of(&here)
+        self.move_to_end_of(&here, None)
+    }
+
+    /// What is in it is confirmed, and it is too large or too old for more.
+    fn is_rotation_due(&self, here: &Target, checkpoint: Checkpoint, next: Option<&Bytes>) -> bool {
+        let rotation = &self.options.rotation;
+        let holds_lines = checkpoint.offset > self.header().len() as u64;
+        next.is_some_and(|line| {
+            let (began, now) = (checkpoint.began, (self.disk.now)());
+            holds_lines
+                && here.len == checkpoint.offset
+                && rotation.is_due(checkpoint.offset, line, began, now)
+        })
+    }
+
+    /// Puts the file aside and begins a new one: where we die on the way, it is a file that was
+    /// renamed, and nothing is missing from it.
+    fn rotate(&mut self, here: &Target) -> Result<(usize, Checkpoint)> {
+        let aside = rotation::put_aside(&self.path, (self.disk.now)())
+            .and_then(|aside| sync_directory(self.directory()).map(|()| aside))
+            .map_err(|error| here.failed("renaming it, since it is full or old,", error))?;
+        tracing::info!(path = %aside.display(), "the output file was put aside");
+        self.is_untidy = true;
+        let new = self.open_or_create()?;
+        self.move_to_end_of(&new, None)
+    }
+
+    /// Sees to files that were put aside; the checkpoint names none of them. What fails of it
+    /// costs space, not lines.
+    fn tidy(&mut self) {
+        if !std::mem::take(&mut self.is_untidy) {
+            return;
+        }
+        if let Err(error) = self.options.rotation.tidy(&self.path) {
+            tracing::warn!(
+                path = %self.path.display(),
+                "an output file that was put aside could not be compressed or removed: {error}; \
+                 it is tried again with the next one"
+            );
+        }
+    }
+
+    /// What a new file begins with.
+    fn header(&self) -> Vec<u8> {
+        let header = self.options.header;
+        header.map_or_else(Vec::new, |header| format!("{header}\n").into_bytes())
+    }
+
+    /// When a file is begun, where that counts.
+    fn beginning(&self) -> Option<Timestamp> {
+        let age = self.options.rotation.age;
+        age.map(|_| (self.disk.now)())
     }
 
     fn continue_current(
@@ -137,7 +201,8 @@ impl Writer {
         let tail = here.tail(checkpoint.offset, batch)?;
         match tail.goes_on {
             Some(from) if from < batch.bytes.len() => {
-                return self.append(here, &batch.bytes[from..], batch.lines());
+                let began = checkpoint.began.or_else(|| self.beginning());
+                return self.append(here, &batch.bytes[from..], batch.lines(), began);
             }
             None if tail.lines == 0 => {}
             _ => return self.already_there(here, checkpoint, batch, tail.lines),
@@ -152,10 +217,11 @@ impl Writer {
             // Another process writes all the time. Moving the checkpoint first would never end, so
             // this once the lines go without: only a crash right now could make them appear twice.
             let start: &[u8] = if here.ends_in_newline()? { b"" } else { b"\n" };
-            return self.append(here, &[start, &batch.bytes].concat(), batch.lines());
+            let bytes = [start, &batch.bytes].concat();
+            return self.append(here, &bytes, batch.lines(), checkpoint.began);
         }
         self.moved_behind_foreign = true;
-        self.move_to_end_of(here)
+        self.move_to_end_of(here, checkpoint.began)
     }
 
     /// Ends a file that was renamed away while the batch was being written to it. Lines that stand
@@ -171,14 +237,21 @@ impl Writer {
         match tail.goes_on {
             Some(from) if from > batch.end_of(tail.lines) => {
                 let lines = tail.lines + 1;
-                self.append(renamed, &batch.bytes[from..batch.end_of(lines)], lines)
+                let bytes = &batch.bytes[from..batch.end_of(lines)];
+                self.append(renamed, bytes, lines, checkpoint.began)
             }
             _ if tail.lines > 0 => self.already_there(renamed, checkpoint, batch, tail.lines),
-            _ => self.move_to_end_of(here),
+            _ => self.move_to_end_of(here, None),
         }
     }
 
-    fn append(&mut self, to: &Target, bytes: &[u8], lines: usize) -> Result<(usize, Checkpoint)> {
+    fn append(
+        &mut self,
+        to: &Target,
+        bytes: &[u8],
+        lines: usize,
+        began: Option<Timestamp>,
+    ) -> Result<(usize, Checkpoint)> {
         (self.disk.append)(&to.file, bytes).map_err(|error| {
             to.failed(
                 &format!("writing {lines} lines ({} bytes)", bytes.len()),
@@ -197,6 +270,7 @@ impl Writer {
             Checkpoint {
                 ino: to.ino,
                 offset,
+                began,
             },
         ))
     }
@@ -220,14 +294,27 @@ impl Writer {
         ))
     }
 
-    /// Moves the checkpoint to the end of `target`, which is made to end in a newline.
-    fn move_to_end_of(&mut self, target: &Target) -> Result<(usize, Checkpoint)> {
-        let mut offset = target.len;
-        if !target.ends_in_newline()? {
-            (self.disk.append)(&target.file, b"\n")
+    /// Moves the checkpoint to the end of `target`, which is made to end in a newline. A file that
+    /// holds nothing, or the beginning of its first line, which we died over, gets that line.
+    fn move_to_end_of(
+        &mut self,
+        target: &Target,
+        began: Option<Timestamp>,
+    ) -> Result<(usize, Checkpoint)> {
+        let header = self.header();
+        let lacking: &[u8] = match usize::try_from(target.len) {
+            Ok(len) if len < header.len() && header.starts_with(&target.read(0, len)?) => {
+                &header[len..]
+            }
+            _ if target.ends_in_newline()? => b"",
+            _ => b"\n",
+        };
+        if !lacking.is_empty() {
+            (self.disk.append)(&target.file, lacking)
                 .map_err(|error| target.failed("ending its last line", error))?;
-            offset += 1;
         }
+        let offset = target.len + lacking.len() as u64;
+        let began = began.or_else(|| self.beginning());
         self.sync(target)?;
         sync_directory(self.directory())
             .map_err(|error| target.failed("making its name durable", error))?;
@@ -236,6 +323,7 @@ impl Writer {
             Checkpoint {
                 ino: target.ino,
                 offset,
+                began,
             },
         ))
     }
@@ -264,7 +352,7 @@ impl Writer {
         loop {
             match Target::open(&self.path, false) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                opened => return self.regular(opened),
+                opened => return self.regular(opened).and_then(|it| self.own(it)),
             }
             match Target::open(&self.path, true) {
                 // Somebody was quicker, perhaps logrotate: what is there now is opened instead.
@@ -272,11 +360,27 @@ impl Writer {
                 Ok(created) => {
                     sync_directory(self.directory())
                         .map_err(|error| created.failed("making its name durable", error))?;
-                    return Ok(created);
+                    return self.own(created);
                 }
                 failed => return self.regular(failed),
             }
         }
+    }
+
+    /// Gives a file that holds nothing to whom it should belong: also one that we died over.
+    fn own(&self, target: Target) -> Result<Target> {
+        if target.len == 0 {
+            self.options.ownership.give(&target.file).map_err(|error| {
+                let path = target.path.display();
+                cannot_create(
+                    format!("the output file {path} cannot be given its owner, group and mode"),
+                    "To give a file to another user takes root (CAP_CHOWN); to a group, \
+                     membership in it. Change `owner` and `group`, or who collects.",
+                )
+                .with_source(error)
+            })?;
+        }
+        Ok(target)
     }
 
     fn regular(&self, opened: io::Result<Target>) -> Result<Target> {
