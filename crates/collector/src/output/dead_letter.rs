@@ -17,7 +17,7 @@ use super::{Entry, FileOutput, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
 
 /// So much of due letters is kept in a checkpoint at a time, and at least one letter.
-const DUE: usize = 256 * 1024;
+const DUE: usize = 1 << 20;
 
 /// Why a record was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub(super) struct Letters {
     /// How far the file is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<Box<RawValue>>,
-    /// What is to be written next, in the order of the records.
+    /// What is to be written next, in the order of the records. Whatever is in between was
+    /// accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     due: Vec<Due>,
 }
@@ -102,9 +103,13 @@ impl DeadLetters {
         self.file.check().await.map(drop)
     }
 
-    /// Makes letters of the first of `entries` due: of one at least, and of no more than a
-    /// checkpoint should hold.
-    pub(super) fn address(&self, letters: &mut Letters, refused: &[(&Entry, &str, &Refusal)]) {
+    /// Makes letters of these records due: of one at least, and of no more than a checkpoint
+    /// should hold.
+    pub(super) fn address<'a>(
+        &self,
+        letters: &mut Letters,
+        refused: impl Iterator<Item = (&'a Entry, &'a str, &'a Refusal)>,
+    ) {
         let mut size = 0;
         for (entry, id, refusal) in refused {
             let record = String::from_utf8_lossy(&entry.line);
@@ -126,24 +131,26 @@ impl DeadLetters {
                 return;
             }
             letters.due.push(Due {
-                id: (*id).to_owned(),
+                id: id.to_owned(),
                 line,
             });
         }
     }
 
-    /// Writes the letters that are due, which are those of the first of `entries`. So many of
-    /// these are done with; perhaps none yet, and the checkpoint has moved instead.
+    /// Writes the letters that are due. Those written, by the ids of their records; perhaps none
+    /// yet, and the checkpoint has moved instead. `like` is any entry.
     pub(super) async fn write(
         &mut self,
         letters: &mut Letters,
-        entries: &[Entry],
-    ) -> Result<usize> {
+        like: &Entry,
+    ) -> Result<Vec<String>> {
         self.create()?;
-        let lines: Vec<Entry> = std::iter::zip(&letters.due, entries)
-            .map(|(due, entry)| Entry {
+        let lines: Vec<Entry> = letters
+            .due
+            .iter()
+            .map(|due| Entry {
                 line: due.line.clone().into(),
-                ..entry.clone()
+                ..like.clone()
             })
             .collect();
         let before = letters.file.as_ref().map(|file| file.get().as_bytes());
@@ -153,17 +160,18 @@ impl DeadLetters {
             return Err(Error::internal("the checkpoint of a file is not JSON"));
         };
         letters.file = Some(checkpoint);
-        let written: Vec<Due> = letters.due.drain(..done.lines).collect();
+        let written = letters.due.drain(..done.lines).map(|due| due.id);
+        let written: Vec<String> = written.collect();
         if let Some(first) = written.first() {
             tracing::warn!(
                 output = %self.output,
                 records = written.len(),
-                first = first.id,
+                first,
                 "records were refused for good; they are in {}, with the reasons",
                 self.path.display()
             );
         }
-        Ok(done.lines)
+        Ok(written)
     }
 
     /// Makes the file if there is none, for its owner alone.
@@ -196,11 +204,11 @@ impl Letters {
         !self.due.is_empty()
     }
 
-    /// Drops letters of records that are not the next: these were given to somebody else.
+    /// Drops letters of records that are not among these: they do not wait any more.
     pub(super) fn keep_those_of(&mut self, ids: &[String]) {
-        let theirs = std::iter::zip(&self.due, ids)
-            .take_while(|(due, id)| due.id == **id)
-            .count();
+        let mut ids = ids.iter();
+        let among = |due: &&Due| ids.any(|id| *id == due.id);
+        let theirs = self.due.iter().take_while(among).count();
         self.due.truncate(theirs);
     }
 }

@@ -269,11 +269,15 @@ impl<P: Protocol> Output for Service<P> {
             checkpoint.request = None;
         }
         if checkpoint.letters.are_due() {
-            let written = self.letters.write(&mut checkpoint.letters, entries).await?;
-            for id in &ids[..written] {
+            let letters = &mut checkpoint.letters;
+            let written = self.letters.write(letters, &entries[0]).await?;
+            // Up to the last of them there is nothing that was not accepted.
+            let last = ids.iter().position(|id| Some(id) == written.last());
+            let lines = last.map_or(0, |last| last + 1);
+            for id in &ids[..lines] {
                 self.settled.remove(id);
             }
-            return confirm(written, written, &checkpoint);
+            return confirm(lines, written.len(), &checkpoint);
         }
         if !self.settled.contains_key(first) {
             if let Some(error) = self.failure.take() {
@@ -300,22 +304,21 @@ impl<P: Protocol> Output for Service<P> {
                 self.failure = Some(error);
             }
         }
-        let verdicts = ids.iter().map_while(|id| self.settled.get(id));
-        let accepted = verdicts.take_while(|it| **it == Verdict::Accepted).count();
-        if accepted == 0 {
-            let refused =
-                std::iter::zip(entries, &ids).map_while(|(entry, id)| match self.settled.get(id) {
-                    Some(Verdict::Refused(refusal)) => Some((entry, id.as_str(), refusal)),
-                    _ => None,
-                });
-            let refused: Vec<_> = refused.collect();
-            self.letters.address(&mut checkpoint.letters, &refused);
+        let settled = ids.iter().take_while(|id| self.settled.contains_key(*id));
+        let settled = settled.count();
+        let of_entries = std::iter::zip(&entries[..settled], &ids);
+        let refused = of_entries.filter_map(|(entry, id)| match self.settled.get(id) {
+            Some(Verdict::Refused(refusal)) => Some((entry, id.as_str(), refusal)),
+            _ => None,
+        });
+        self.letters.address(&mut checkpoint.letters, refused);
+        if checkpoint.letters.are_due() {
             return confirm(0, 0, &checkpoint);
         }
-        for id in &ids[..accepted] {
+        for id in &ids[..settled] {
             self.settled.remove(id);
         }
-        confirm(accepted, 0, &checkpoint)
+        confirm(settled, 0, &checkpoint)
     }
 }
 
