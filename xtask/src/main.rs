@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod dist;
 mod fixture;
 mod install_test;
 mod oauth_provider;
@@ -49,6 +50,8 @@ enum Task {
     Reference(reference::Args),
     /// Look at the daemon's status page in a browser, with a service that would write into it
     StatusPage,
+    /// Make a release: archive, packages, bills of materials, sums
+    Dist(dist::Args),
     /// Install the package on a bare Debian that systemd boots, use it as the pages say, upgrade it,
     /// purge it
     InstallTest,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Outputs => outputs::run(),
         Task::Reference(args) => reference::run(&args),
         Task::StatusPage => status_page::run(),
+        Task::Dist(args) => dist::run(&args),
         Task::InstallTest => install_test::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),

@@ -2,8 +2,12 @@
 //! as `crates/cli/Cargo.toml` says. `dist` makes them to be shipped, `install-test` to be tried.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::build::{Profile, build, build_with, target};
 use crate::ci::succeed;
@@ -122,10 +126,13 @@ impl Stage {
         generate(&["man", "--dir", &below])?;
         for page in fs::read_dir(pages.path().join("usr/share/man/man1"))? {
             let page = page?;
-            fs::copy(
-                page.path(),
-                self.generated().join("man").join(page.file_name()),
-            )?;
+            let name = page.file_name().to_string_lossy().into_owned();
+            self.keep_page(&name, &fs::read(page.path())?)?;
+        }
+        for (_, program) in programs().filter(|(_, program)| *program != "confluence-audit") {
+            let page = self.page(program)?;
+            let name = format!("{program}.{}", section(program));
+            self.keep_page(&name, page.as_bytes())?;
         }
         for (shell, name) in [
             ("bash", "confluence-audit.bash"),
@@ -136,6 +143,36 @@ impl Stage {
             fs::write(self.generated().join("completions").join(name), script)?;
         }
         Ok(())
+    }
+
+    /// Puts a manual page where the packers find it, compressed as distributions want it.
+    fn keep_page(&self, name: &str, page: &[u8]) -> Result {
+        let file = fs::File::create(self.generated().join("man").join(format!("{name}.gz")))?;
+        // Its header names no time and no file.
+        let mut packed = GzEncoder::new(file, Compression::best());
+        packed.write_all(page)?;
+        packed.finish()?;
+        Ok(())
+    }
+
+    /// A manual page of what a program says of itself: those that generate nothing are small.
+    fn page(&self, program: &str) -> Result<String> {
+        let mut command = Command::new(self.program(program));
+        command
+            .arg("--help")
+            .env("COLUMNS", "78")
+            .stdin(Stdio::null());
+        let answer = command.output()?;
+        if !answer.status.success() {
+            return Err(format!("{program} --help ended with {}", answer.status).into());
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        Ok(roff(
+            program,
+            section(program),
+            version,
+            &String::from_utf8(answer.stdout)?,
+        ))
     }
 
     /// Packs a `.deb` into `folder`. With a version it is one to be tried: packed quickly.
@@ -173,5 +210,47 @@ impl Stage {
         }
         command.stdin(Stdio::null());
         command
+    }
+}
+
+/// The part of the manual that a program belongs to: 8 is for what administrators have running.
+fn section(program: &str) -> u8 {
+    if program.ends_with('d') { 8 } else { 1 }
+}
+
+/// A page that shows a text as it is, under a program's name and its first sentence.
+fn roff(program: &str, section: u8, version: &str, text: &str) -> String {
+    let escaped = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let first = escaped(&first.replace('\n', " "));
+    let name = escaped(program);
+    let mut page = format!(
+        ".TH {program} {section} \"\" \"{program} {version}\"\n.SH NAME\n{name} \\- {first}\n\
+         .SH DESCRIPTION\n.nf\n"
+    );
+    for line in text.lines() {
+        // A line that begins with one of these would be an instruction.
+        if line.starts_with(['.', '\'']) {
+            page.push_str("\\&");
+        }
+        page.push_str(&escaped(line));
+        page.push('\n');
+    }
+    page.push_str(".fi\n");
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_every_line_as_it_is() {
+        let page = roff("xd", section("xd"), "1.0", "Does\nx.\n\n.dot \\ --flag\n");
+        assert_eq!(
+            page,
+            ".TH xd 8 \"\" \"xd 1.0\"\n.SH NAME\nxd \\- Does x.\n.SH DESCRIPTION\n.nf\n\
+             Does\nx.\n\n\\&.dot \\e \\-\\-flag\n.fi\n"
+        );
     }
 }
