@@ -14,7 +14,7 @@
 
 use bytes::Bytes;
 use confluence_audit_core::Fingerprint;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
 use super::seal::{is_sealed, seal};
@@ -208,8 +208,16 @@ fn take(rest: &mut Bytes) -> Option<Kept> {
     })
 }
 
+/// Deletes the records that every output has.
+pub(super) fn delete_what_all_have(transaction: &Connection) -> Result<(), Fault> {
+    let everywhere: Option<i64> = transaction
+        .prepare_cached("SELECT min(seq) FROM output")?
+        .query_row([], |row| row.get(0))?;
+    everywhere.map_or(Ok(()), |seq| delete_up_to(transaction, seq))
+}
+
 /// Deletes the records up to `seq`.
-pub(super) fn delete_up_to(transaction: &Transaction<'_>, seq: i64) -> Result<(), Fault> {
+pub(super) fn delete_up_to(transaction: &Connection, seq: i64) -> Result<(), Fault> {
     transaction
         .prepare_cached("DELETE FROM chunk WHERE last <= ?1")?
         .execute([seq])?;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Transaction, params};
 
-use super::chunk::{Chunk, delete_up_to};
+use super::chunk::{Chunk, delete_up_to, delete_what_all_have};
 use super::fault::Fault;
 use super::rows::output_row;
 use super::seal::output_seal;
+use super::store::vacuum;
 use super::time;
 use crate::output::OutputName;
 use crate::spool::{Depth, OutputState, Spooled};
@@ -102,10 +103,8 @@ pub(super) fn confirm(
             "the output {output} is not registered, or cannot have confirmed record {seq} now"
         )));
     }
-    let everywhere = transaction
-        .prepare_cached("SELECT min(seq) FROM output")?
-        .query_row([], |row| row.get(0))?;
-    sweep(transaction, everywhere)
+    delete_what_all_have(transaction)?;
+    give_back_space(transaction)
 }
 
 pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> Result<(), Fault> {
@@ -125,11 +124,6 @@ pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> R
         known.map_or(0, |(_, seq)| *seq)
     };
     let everywhere = outputs.iter().map(position).min().unwrap_or(0);
-    sweep(transaction, everywhere)
-}
-
-/// Deletes what every output has.
-fn sweep(transaction: &Transaction<'_>, everywhere: i64) -> Result<(), Fault> {
     delete_up_to(transaction, everywhere)?;
     give_back_space(transaction)
 }
@@ -137,10 +131,7 @@ fn sweep(transaction: &Transaction<'_>, everywhere: i64) -> Result<(), Fault> {
 fn give_back_space(transaction: &Transaction<'_>) -> Result<(), Fault> {
     let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if pragma("freelist_count")?.saturating_mul(pragma("page_size")?) > KEPT_FREE {
-        // One page a step, and a row of nothing for each.
-        let mut vacuum = transaction.prepare("PRAGMA incremental_vacuum")?;
-        let mut pages = vacuum.query([])?;
-        while pages.next()?.is_some() {}
+        vacuum(transaction)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::chunk::delete_what_all_have;
 use super::fault::Fault;
 use super::pack::pack;
 use super::seal::seal_all;
@@ -133,6 +134,8 @@ pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fa
     for (version, migration) in MIGRATIONS.iter().enumerate().skip(from) {
         if version == PACKED {
             pack(&transaction)?;
+            // They were swept away by a transaction of their own, before which a run could end.
+            delete_what_all_have(&transaction)?;
         }
         transaction.execute_batch(migration)?;
     }

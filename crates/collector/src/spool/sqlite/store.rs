@@ -77,6 +77,25 @@ impl Store {
     }
 }
 
+/// Free pages are good for the next commit, and a program that ends makes none: the file is left as
+/// large as what it holds. Where that fails it is only larger, and nothing in it is wrong.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.seen.is_none() && !self.failed {
+            let _ = vacuum(&self.connection);
+        }
+    }
+}
+
+/// Gives the free pages of the file back.
+pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    // One page a step, and a row of nothing for each.
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut pages = vacuum.query([])?;
+    while pages.next()?.is_some() {}
+    Ok(())
+}
+
 fn run<T>(
     connection: &mut Connection,
     behavior: TransactionBehavior,

@@ -236,6 +236,37 @@ async fn an_older_spool_is_brought_up_to_date_with_all_that_it_holds() {
 }
 
 #[tokio::test]
+async fn a_record_whose_number_fell_behind_the_outputs_is_missed() {
+    let dir = Dir::new();
+    let spool = dir.open().expect("a fresh spool");
+    let output = OutputName::new("file");
+    spool.register(&output).await.expect("registered");
+    let commit = |ms| Commit {
+        from: time(0),
+        records: vec![NewRecord {
+            time: time(ms),
+            fingerprint: Fingerprint::from_bytes([1; 20]),
+            ordinal: 1,
+            line: Bytes::from_static(b"{}"),
+        }],
+        watermark: time(ms),
+        forget_before: time(0),
+        rereads: Vec::new(),
+    };
+    let site = SiteId::new("a");
+    spool.commit(&site, commit(1)).await.expect("committed");
+    spool.confirm(&output, 1, b"").await.expect("confirmed");
+    spool.commit(&site, commit(2)).await.expect("committed");
+    drop(spool);
+    drop(dir.open().expect("a good spool"));
+    let connection = Connection::open(dir.file()).expect("the file");
+    let moved = connection.execute("UPDATE chunk SET last = 1, first = 1", []);
+    assert_eq!(moved.expect("another number"), 1);
+    drop(connection);
+    dir.refusal();
+}
+
+#[tokio::test]
 async fn a_look_stays_right_while_runs_begin_and_end() {
     let dir = Dir::new();
     drop(dir.open().expect("a fresh spool"));

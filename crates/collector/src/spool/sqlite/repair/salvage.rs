@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::Repaired;
 use super::read::{read_from_both_ends, read_span};
 use crate::Result;
+use crate::spool::sqlite::chunk::delete_what_all_have;
 use crate::spool::sqlite::commit::count_what_is_spooled;
 use crate::spool::sqlite::fault::Fault;
 use crate::spool::sqlite::pack::{pack_rows, set_last_seq};
@@ -84,6 +85,7 @@ impl<'a> Salvage<'a> {
         seal_all(self.target)?;
         pack_rows(self.target)?;
         set_last_seq(self.target, end)?;
+        delete_what_all_have(self.target)?;
         self.target.execute_batch("DROP TABLE temp.record")?;
         for id in sites.keys() {
             let counted_from: Option<i64> = self.target.query_row(

@@ -16,6 +16,9 @@ use crate::spool::sqlite::fault::Fault;
 use crate::spool::sqlite::repair::read::{read_from_both_ends, read_span};
 use crate::spool::sqlite::seal::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
 
+/// Stands in for an output whose position is lost.
+const LOST: &str = "(an output whose position was lost)";
+
 impl Salvage<'_> {
     pub(super) fn outputs(&mut self) -> Result<Outputs, Fault> {
         let sealed = if self.sealed { ", seal" } else { "" };
@@ -65,6 +68,13 @@ impl Salvage<'_> {
             self.lost(format!(
                 "a position ({which}): that output gets again everything that is still spooled"
             ));
+        }
+        if !complete {
+            // What the lost one may not have is kept until the next run knows its outputs.
+            self.target.execute(
+                "INSERT OR IGNORE INTO output (name, seq, seal) VALUES (?1, 0, ?2)",
+                params![LOST, output_seal(LOST, 0, None)],
+            )?;
         }
         let positions = || found.values().map(|(seq, _)| *seq);
         Ok(Outputs {
