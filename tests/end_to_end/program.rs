@@ -35,7 +35,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
             "debug" => "dev",
             other => other,
         };
-        let packages = ["confluence-audit-cli", "confluence-audit-oauth-setup"];
+        let packages = [
+            "confluence-audit-cli",
+            "confluence-audit-daemon",
+            "confluence-audit-oauth-setup",
+        ];
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked"])
             .args(packages.iter().flat_map(|package| ["--package", package]))
