@@ -3,8 +3,10 @@
 //! in the output once: none lost, none twice, none torn.
 
 mod backfill;
+mod bulk;
 mod calls;
 mod full;
+mod index;
 mod inject;
 mod kill;
 mod ordeal;
@@ -49,6 +51,8 @@ enum Mode {
     Error,
     /// A small disk that fills up
     Full,
+    /// SIGKILL at random instants, with an index as the output that loses answers
+    Index,
     /// A million records, killed ten times; in the long form only
     Backfill,
 }
@@ -60,6 +64,7 @@ impl Mode {
             Self::Syscall => calls::kill(torture),
             Self::Error => calls::fail(torture),
             Self::Full => full::run(torture),
+            Self::Index => index::run(torture),
             Self::Backfill => backfill::run(torture),
         }
     }
