@@ -7,6 +7,7 @@
 mod completions;
 mod config;
 mod host;
+mod index_template;
 mod lines;
 mod logrotate;
 mod man;
@@ -57,6 +58,18 @@ pub(crate) enum GenerateCommand {
         /// The group that may read the records [default: the group that is called as the user]
         #[arg(long, value_name = "GROUP", value_parser = host::account)]
         group: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The index template for the format `ecs`: the body of `PUT _index_template/NAME`
+    IndexTemplate {
+        /// Whose words it is written in
+        #[arg(long, value_name = "ENGINE", default_value = "elasticsearch")]
+        engine: index_template::EngineName,
+        /// The data streams or indices that it is for
+        #[arg(long, value_name = "P")]
+        #[arg(default_value = "logs-atlassian_confluence.audit-*")]
+        pattern: String,
         #[command(flatten)]
         place: Place,
     },
@@ -127,6 +140,11 @@ pub(crate) fn run(site: &SiteArgs, command: GenerateCommand) -> std::result::Res
             let host = host::Host::read(site, user, group)?;
             (vec![logrotate::rule(&host)?], place)
         }
+        GenerateCommand::IndexTemplate {
+            engine,
+            pattern,
+            place,
+        } => (vec![index_template::of(engine, &pattern)], place),
         GenerateCommand::Completions { shell, place } => (vec![completions::of(shell)], place),
         GenerateCommand::Man { place } => {
             let mut pages = man::pages().map_err(Failure::stdout)?;

@@ -31,6 +31,24 @@ fn kinds(text: &str) -> Vec<String> {
     names(text, "The kinds are: ")
 }
 
+/// Keys that exclude others: the first choice, and the second.
+const CHOICES: [(&[&str], &[&str]); 2] = [
+    (&["url"], &["cloud_id"]),
+    (&["api_key_file"], &["username", "password_file"]),
+];
+
+/// What may not be made together with `key`.
+fn excluded_with(key: &str) -> Vec<&'static str> {
+    let others = CHOICES.iter().flat_map(|(first, second)| {
+        if second.contains(&key) {
+            *first
+        } else {
+            *second
+        }
+    });
+    others.copied().collect()
+}
+
 /// A part of the template: a head and the settings below it, made or not.
 struct Part {
     head: String,
@@ -76,10 +94,10 @@ impl Part {
             .any(|line| line.strip_prefix('#').unwrap_or(line) == setting)
     }
 
-    /// The first of each key's lines, made, but for those that `other` excludes.
-    fn made_but(&self, others: &[&str]) -> String {
+    /// The first of each key's lines, made, but for second choices.
+    fn made(&self) -> String {
         let mut text = format!("{}\n", self.head);
-        let mut seen: Vec<&str> = others.to_vec();
+        let mut seen = excluded_with("");
         for line in &self.lines {
             let line = line.strip_prefix('#').unwrap_or(line);
             let key = line.split(" = ").next().unwrap_or_default();
@@ -117,7 +135,7 @@ fn every_section_that_the_reader_knows_is_explained() {
 #[test]
 fn every_key_that_the_reader_knows_is_explained() {
     for part in parts().iter().filter(|part| part.head != "[[output]]") {
-        for key in keys(&format!("{}nonsense = 1\n", part.made_but(&["cloud_id"]))) {
+        for key in keys(&format!("{}nonsense = 1\n", part.made())) {
             // Known for the sake of the message that says so.
             let unsupported = Config::from_toml(&format!("{}\n{key} = \"x\"", part.head), "x")
                 .is_err_and(|error| error.to_string().contains("not supported"));
@@ -141,7 +159,7 @@ fn every_kind_of_output_and_each_of_its_keys_is_explained() {
             .iter()
             .find(|part| part.is(&format!("kind = \"{kind}\"")))
             .unwrap_or_else(|| panic!("packaging/config.toml lacks the output {kind}"));
-        for key in keys(&format!("{}nonsense = 1\n", part.made_but(&[]))) {
+        for key in keys(&format!("{}nonsense = 1\n", part.made())) {
             assert!(
                 part.names(&key),
                 "packaging/config.toml lacks {key} of the output {kind}"
@@ -204,17 +222,19 @@ fn every_example_can_be_made_a_setting() {
             .find(|at| lines[*at].is_empty())
             .unwrap_or(lines.len());
         let whole = lines[head].starts_with('#');
-        for line in &mut lines[head..end] {
-            let excluded = line.starts_with(&format!("{key} = "))
-                || key == "cloud_id" && line.starts_with("url = ");
-            if excluded {
-                *line = "";
-            } else if whole && (line.starts_with("#[") || is_setting(line)) {
+        let excluded = excluded_with(key);
+        for (line, at_line) in lines[head..end].iter_mut().zip(head..) {
+            if at_line == at {
+                *line = setting;
+                continue;
+            }
+            if whole && (line.starts_with("#[") || is_setting(line)) {
                 *line = line.strip_prefix('#').unwrap_or(line);
             }
-        }
-        if !whole {
-            lines[at] = setting;
+            let its = line.split(" = ").next().unwrap_or_default();
+            if its == key || excluded.contains(&its) {
+                *line = "";
+            }
         }
         let text = lines.join("\n");
         if let Err(error) = Config::from_toml(&text, "x") {
