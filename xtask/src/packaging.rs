@@ -36,6 +36,13 @@ auth = { kind = "service-account", client_id = "c", client_secret_file = "/root/
 [[output]]
 kind = "file"
 path = "/home/some body/{site}:[x].json"
+[[output]]
+kind = "elasticsearch"
+url = "https://es.example"
+index = "x"
+api_key_file = "es.key"
+ca_file = "/root/es-ca.pem"
+dead_letter = "/srv/refused/es.json"
 "#;
 
 /// Checks all of it.
@@ -182,6 +189,12 @@ fn metrics(packaging: &Path) -> Result {
     let rules = packaging.join("prometheus/confluence-audit.rules.yml");
     let tests = packaging.join("prometheus/confluence-audit.test.yml");
     let dashboard = fs::read_to_string(packaging.join("grafana/confluence-audit.json"))?;
+    let told = fs::read_to_string(root().join("crates/collector/src/metrics.rs"))?;
+    for text in [&dashboard, &fs::read_to_string(&rules)?] {
+        if let Some(name) = names(text).find(|name| !told.contains(&format!("\"{name}\""))) {
+            return Err(format!("no program tells confluence_audit_{name}").into());
+        }
+    }
     let asked = asked(&serde_json::from_str(&dashboard)?);
     if asked.is_empty() {
         return Err("the dashboard asks for nothing".into());
@@ -208,6 +221,17 @@ fn metrics(packaging: &Path) -> Result {
     succeed(Command::new("promtool").args(["check", "rules"]).arg(&copy))?;
     println!("    the dashboard asks {} questions", asked.len());
     Ok(())
+}
+
+/// The metrics that a text names, without what they have in common.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let others = text.split("confluence_audit_").skip(1);
+    others.filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let name = rest.get(..end?)?;
+        // The parts of a histogram are asked for by themselves.
+        Some(name.strip_suffix("_bucket").unwrap_or(name))
+    })
 }
 
 /// The dashboard's questions, with something in the place of its variables.
@@ -251,4 +275,18 @@ fn silent(command: &mut Command) -> Result {
         return Ok(());
     }
     Err(format!("{name} ended with {} and says:\n{complaint}", answer.status).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_found_where_they_are_named() {
+        let text = "rate(confluence_audit_late_arrival_seconds_bucket[1h]) > confluence_audit_x{a}";
+        assert_eq!(
+            names(text).collect::<Vec<_>>(),
+            ["late_arrival_seconds", "x"]
+        );
+    }
 }

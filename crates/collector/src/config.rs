@@ -28,8 +28,8 @@ pub use confluence_audit_formats::Format;
 
 pub use self::outputs::{
     ClientCertificate, Confirm, ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig,
-    OtlpConfig, OutputConfig, OutputKind, PeerConfig, SplunkHecConfig, SyslogAddress, SyslogConfig,
-    SyslogFraming,
+    OtlpConfig, OutputConfig, OutputFiles, OutputKind, PeerConfig, SplunkHecConfig, SyslogAddress,
+    SyslogConfig, SyslogFraming,
 };
 pub use self::place::default_config_file;
 

@@ -82,7 +82,20 @@ impl Host {
         if let Some(dir) = state {
             host.writes(absolute(&dir, "the state")?);
         }
+        let beside = file.parent().unwrap_or(Path::new("/"));
         for output in &config.outputs {
+            let files = output.kind.files();
+            for secret in files.secrets {
+                host.uses_secret(secret, beside)?;
+            }
+            for path in files.read {
+                host.read.insert(absolute(path, "what an output reads")?);
+            }
+            for path in files.written {
+                if let Some(folder) = absolute(path, "what an output writes")?.parent() {
+                    host.writes(folder.to_owned());
+                }
+            }
             let OutputKind::File(output) = &output.kind else {
                 continue;
             };
@@ -103,7 +116,7 @@ impl Host {
             host.outputs.push(PathBuf::from(OUTPUT));
         }
         for site in &config.sites {
-            host.signs_in(site, file.parent().unwrap_or(Path::new("/")))?;
+            host.signs_in(site, beside)?;
         }
         Ok(host)
     }
@@ -140,12 +153,17 @@ impl Host {
                 "Name a file in the configuration.",
             ));
         }
+        self.uses_secret(name, beside)
+    }
+
+    /// A secret with a folder is read as it is; one without is handed over by systemd.
+    fn uses_secret(&mut self, name: &Path, beside: &Path) -> Result<()> {
         if name.components().count() > 1 {
             self.read.insert(absolute(name, "a secret")?);
             return Ok(());
         }
         let id = checked(name)?.to_owned();
-        // Sites can share a credential.
+        // Several can share a credential.
         if !self.credentials.iter().any(|(known, _)| *known == id) {
             let file = beside.join(name);
             checked(&file)?;
@@ -210,6 +228,17 @@ path = "/srv/out/{site}.json"
 [[output]]
 kind = "file"
 path = "/var/log/confluence-audit/all.json"
+[[output]]
+kind = "elasticsearch"
+url = "https://es.example"
+index = "x"
+api_key_file = "es.key"
+ca_file = "/root/ca.pem"
+dead_letter = "/srv/refused/es.json"
+[[output]]
+kind = "http"
+url = "https://http.example"
+headers = { Authorization = { file = "http.token" }, X-Y = "z" }
 "#;
 
     #[test]
@@ -223,15 +252,18 @@ path = "/var/log/confluence-audit/all.json"
         };
         assert_eq!(
             shown(&host.written),
-            ["/srv/oauth", "/srv/out", "/srv/state"]
+            ["/srv/oauth", "/srv/out", "/srv/refused", "/srv/state"]
         );
-        assert_eq!(shown(&host.read), ["/etc/c.secret"]);
+        assert_eq!(shown(&host.read), ["/etc/c.secret", "/root/ca.pem"]);
+        let handed: Vec<String> = host
+            .credentials
+            .iter()
+            .map(|(name, file)| format!("{name}:{}", file.display()))
+            .collect();
+        let beside = "/etc/confluence-audit";
         assert_eq!(
-            host.credentials,
-            [(
-                "a.token".to_owned(),
-                PathBuf::from("/etc/confluence-audit/a.token")
-            )]
+            handed,
+            ["es.key", "http.token", "a.token"].map(|name| format!("{name}:{beside}/{name}"))
         );
         assert_eq!(host.outputs.len(), 4);
         assert_eq!(host.outputs[2], Path::new("/srv/out/c.json"));

@@ -8,6 +8,7 @@ mod peer;
 mod splunk_hec;
 mod syslog;
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::Format;
@@ -61,7 +62,38 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const KINDS: &str = "The kinds are: file, elasticsearch, splunk_hec, http, otlp, stdout, syslog.";
 
+/// Files that an output needs besides the one that it may be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutputFiles<'a> {
+    /// Secrets, which can be credentials of a unit by a bare name.
+    pub secrets: Vec<&'a Path>,
+    /// What is read.
+    pub read: Vec<&'a Path>,
+    /// What is written.
+    pub written: Vec<&'a Path>,
+}
+
 impl OutputKind {
+    /// The files that whoever confines the program has to let it reach.
+    pub fn files(&self) -> OutputFiles<'_> {
+        let (peer, headers): (_, Vec<&HeaderConfig>) = match self {
+            Self::File(_) | Self::Stdout => return OutputFiles::default(),
+            Self::Elasticsearch(index) => (&index.peer, index.authorization.iter().collect()),
+            Self::SplunkHec(hec) => {
+                return OutputFiles {
+                    secrets: vec![&hec.token_file],
+                    ..hec.peer.files()
+                };
+            }
+            Self::Http(http) => (&http.peer, http.headers.iter().map(|(_, it)| it).collect()),
+            Self::Otlp(otlp) => (&otlp.peer, otlp.headers.iter().map(|(_, it)| it).collect()),
+        };
+        OutputFiles {
+            secrets: headers.iter().filter_map(|it| it.secret()).collect(),
+            ..peer.files()
+        }
+    }
+
     /// What a configuration calls it.
     pub fn as_str(&self) -> &'static str {
         match self {

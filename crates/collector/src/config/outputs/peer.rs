@@ -1,12 +1,13 @@
 //! What the outputs that are services over HTTP have in common: where they are, and how to be sure
 //! that it is they.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use confluence_audit_core::Origin;
 use url::Url;
 
+use super::OutputFiles;
 use crate::config::section::{Section, Text};
 use crate::{Result, parse_duration};
 
@@ -43,6 +44,15 @@ impl PeerConfig {
         url.set_query(None);
         url.as_str().trim_end_matches('/').to_owned()
     }
+
+    /// The files that it needs, without those of its credentials.
+    pub(super) fn files(&self) -> OutputFiles<'_> {
+        OutputFiles {
+            read: self.ca_file.iter().map(PathBuf::as_path).collect(),
+            written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
+            ..OutputFiles::default()
+        }
+    }
 }
 
 /// A header of every request.
@@ -64,6 +74,17 @@ pub enum HeaderConfig {
         /// The file.
         password_file: PathBuf,
     },
+}
+
+impl HeaderConfig {
+    /// The file of its secret, if it has one.
+    pub(super) fn secret(&self) -> Option<&Path> {
+        match self {
+            Self::Literal(_) => None,
+            Self::File { path, .. } => Some(path),
+            Self::Basic { password_file, .. } => Some(password_file),
+        }
+    }
 }
 
 /// Reads what all of them have.
