@@ -95,8 +95,10 @@ pub(crate) fn run() -> Result {
             )
             .into());
         }
-        fs::copy(home.join("metrics"), place.join("metrics"))
-            .map_or(Ok(()), |_| metrics(&place))?;
+        let served = home.join("metrics");
+        if served.exists() {
+            metrics(&served)?;
+        }
     }
     Ok(())
 }
@@ -231,12 +233,12 @@ fn commands(page: &str, section: &str) -> Result<String> {
 }
 
 /// Prometheus' own opinion of what the daemon serves.
-fn metrics(place: &Path) -> Result {
+fn metrics(served: &Path) -> Result {
     if !is_installed("promtool") {
         println!("skipped: promtool is not installed");
         return Ok(());
     }
-    let served = fs::File::open(place.join("metrics"))?;
+    let served = fs::File::open(served)?;
     succeed(
         Command::new("promtool")
             .args(["check", "metrics"])

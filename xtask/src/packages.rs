@@ -13,8 +13,7 @@ use crate::build::{Profile, build, build_with, target};
 use crate::ci::succeed;
 use crate::{Result, cargo, root};
 
-/// The crates whose programs are shipped: folder, package and program. One that is not there yet is left
-/// out, here and in the packages.
+/// The crates whose programs are shipped: folder, package and program.
 const PROGRAMS: [(&str, &str, &str); 3] = [
     ("cli", "confluence-audit-cli", "confluence-audit"),
     ("daemon", "confluence-audit-daemon", "confluence-auditd"),
@@ -26,23 +25,17 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
 ];
 
 /// The package that the packers read, and the one that generates.
-const PACKAGE: &str = "confluence-audit-cli";
-
-/// Those that are there.
-fn there() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let there = |folder: &str| root().join("crates").join(folder).is_dir();
-    PROGRAMS
-        .into_iter()
-        .filter(move |(folder, _, _)| there(folder))
-}
+const PACKAGE: &str = PROGRAMS[0].1;
 
 /// The programs that are shipped, each with its crate's folder.
 pub(crate) fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    there().map(|(folder, _, program)| (folder, program))
+    PROGRAMS
+        .iter()
+        .map(|(folder, _, program)| (*folder, *program))
 }
 
-fn crates() -> Vec<&'static str> {
-    there().map(|(_, package, _)| package).collect()
+fn crates() -> [&'static str; 3] {
+    PROGRAMS.map(|(_, package, _)| package)
 }
 
 /// Everything that a package holds and the repository does not.
@@ -88,7 +81,7 @@ impl Stage {
         }
         fs::create_dir_all(stage.generated().join("man"))?;
         fs::create_dir_all(stage.generated().join("completions"))?;
-        for (_, _, program) in there() {
+        for (_, program) in programs() {
             fs::copy(built.join(program), stage.program(program))?;
         }
         stage.generate()?;

@@ -7,6 +7,8 @@ fail() {
     exit 1
 }
 
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+
 part() { printf '\n=== %s\n' "$*"; }
 
 # Waits until a command succeeds; a minute is far more than any of them takes.
@@ -48,7 +50,8 @@ exact() {
     echo "exact: $(wc -l < /root/collected) records"
 }
 
-confluence-audit-sim --port 8080 > /root/sim.log 2>&1 &
+# OAuth's access tokens end so soon that each pass has to renew them.
+confluence-audit-sim --port 8080 --expires-in 2s > /root/sim.log 2>&1 &
 within_a_minute answers 8080
 # What the site would be at is told to `generate config`, and to nobody else.
 commands() { CONFLUENCE_AUDIT_API_URL=http://127.0.0.1:8080 bash -eu /root/commands.sh < /root/token; }

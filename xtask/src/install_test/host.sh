@@ -85,65 +85,91 @@ request 8080 POST '/_sim/records?count=3' > /dev/null
 within_a_minute is_exact "$files*"
 exact "$files*"
 
-if [ -x /usr/bin/confluence-auditd ]; then
-    part "The daemon takes the timer's place"
-    folder=/etc/systemd/system/confluence-auditd.service.d
-    # A watchdog that is not waited for.
-    printf '[Service]\nWatchdogSec=5s\nRestartSec=0\n' > $folder/60-test.conf
-    systemctl daemon-reload
-    systemctl disable --now confluence-audit.timer
-    systemctl enable --now confluence-auditd.service || fail "it does not become ready"
-    systemctl status --no-pager --lines 5 confluence-auditd.service
-    pid() { systemctl show --value --property MainPID confluence-auditd.service; }
-    first=$(pid)
-    request 8080 POST '/_sim/records?count=4' > /dev/null
+part "The daemon takes the timer's place"
+folder=/etc/systemd/system/confluence-auditd.service.d
+# A watchdog that is not waited for.
+printf '[Service]\nWatchdogSec=5s\nRestartSec=0\n' > $folder/60-test.conf
+systemctl daemon-reload
+systemctl disable --now confluence-audit.timer
+systemctl enable --now confluence-auditd.service || fail "it does not become ready"
+systemctl status --no-pager --lines 5 confluence-auditd.service
+pid() { systemctl show --value --property MainPID confluence-auditd.service; }
+first=$(pid)
+request 8080 POST '/_sim/records?count=4' > /dev/null
+within_a_minute is_exact "$files*"
+for path in /healthz /readyz / /metrics; do
+    [ -n "$(request 9321 GET $path)" ] || fail "$path says nothing"
+done
+request 9321 GET /metrics > /root/metrics
+grep --quiet '^confluence_audit_build_info' /root/metrics || fail "no metrics"
+
+part "SIGHUP: a good configuration is taken, a bad one refused, and the daemon goes on"
+systemctl reload confluence-auditd.service
+cp /etc/confluence-audit/config.toml /root/good.toml
+echo 'nonsense = 1' > /etc/confluence-audit/config.toml
+systemctl reload confluence-auditd.service || true
+request 8080 POST '/_sim/records?count=4' > /dev/null
+within_a_minute is_exact "$files*"
+cp /root/good.toml /etc/confluence-audit/config.toml
+systemctl reload confluence-auditd.service
+[ "$(pid)" = "$first" ] || fail "it was started anew"
+journalctl --no-pager --lines 8 --unit confluence-auditd.service
+
+part "Rotation under the daemon"
+for turn in 1 2 3; do
+    request 8080 POST '/_sim/records?count=20' > /dev/null
+    logrotate --force /etc/logrotate.d/confluence-audit
     within_a_minute is_exact "$files*"
-    for path in /healthz /readyz / /metrics; do
-        [ -n "$(request 9321 GET $path)" ] || fail "$path says nothing"
-    done
-    request 9321 GET /metrics > /root/metrics
-    grep --quiet '^confluence_audit_build_info' /root/metrics || fail "no metrics"
+    sleep 1.1
+done
+exact "$files*"
 
-    part "SIGHUP: a good configuration is taken, a bad one refused, and the daemon goes on"
-    systemctl reload confluence-auditd.service
-    cp /etc/confluence-audit/config.toml /root/good.toml
-    echo 'nonsense = 1' > /etc/confluence-audit/config.toml
-    systemctl reload confluence-auditd.service || true
-    request 8080 POST '/_sim/records?count=4' > /dev/null
-    within_a_minute is_exact "$files*"
-    cp /root/good.toml /etc/confluence-audit/config.toml
-    systemctl reload confluence-auditd.service
-    [ "$(pid)" = "$first" ] || fail "it was started anew"
-    journalctl --no-pager --lines 8 --unit confluence-auditd.service
+part "The watchdog starts a stopped loop anew"
+kill -STOP "$(pid)"
+anew() { [ "$(pid)" != "$first" ] && systemctl is-active --quiet confluence-auditd.service; }
+within_a_minute anew
+journalctl --no-pager --lines 8 --unit confluence-auditd.service
+request 8080 POST '/_sim/records?count=4' > /dev/null
+within_a_minute is_exact "$files*"
+exact "$files*"
 
-    part "Rotation under the daemon"
-    for turn in 1 2 3; do
-        request 8080 POST '/_sim/records?count=20' > /dev/null
-        logrotate --force /etc/logrotate.d/confluence-audit
-        within_a_minute is_exact "$files*"
-        sleep 1.1
-    done
-    exact "$files*"
+part "SIGTERM ends it within ten seconds"
+start=$SECONDS
+systemctl disable --now confluence-auditd.service
+[ $((SECONDS - start)) -le 10 ] || fail "it took $((SECONDS - start)) s"
+[ "$(systemctl show --value --property Result confluence-auditd.service)" = success ] || fail "not a success"
+exact "$files*"
+rm $folder/60-test.conf
+systemctl daemon-reload
+systemctl enable --now confluence-audit.timer
 
-    part "The watchdog starts a stopped loop anew"
-    kill -STOP "$(pid)"
-    anew() { [ "$(pid)" != "$first" ] && systemctl is-active --quiet confluence-auditd.service; }
-    within_a_minute anew
-    journalctl --no-pager --lines 8 --unit confluence-auditd.service
-    request 8080 POST '/_sim/records?count=4' > /dev/null
-    within_a_minute is_exact "$files*"
-    exact "$files*"
-
-    part "SIGTERM ends it within ten seconds"
-    start=$SECONDS
-    systemctl disable --now confluence-auditd.service
-    [ $((SECONDS - start)) -le 10 ] || fail "it took $((SECONDS - start)) s"
-    [ "$(systemctl show --value --property Result confluence-auditd.service)" = success ] || fail "not a success"
-    exact "$files*"
-    systemctl enable --now confluence-audit.timer
-else
-    part "There is no daemon in the package: its part is skipped"
-fi
+part "OAuth: the confined service keeps a consent alive"
+kept=/var/lib/confluence-audit/acme.oauth.json
+set_up() {
+    CONFLUENCE_AUDIT_API_URL=http://127.0.0.1:8080 CONFLUENCE_AUDIT_AUTH_URL=http://127.0.0.1:8080 \
+        confluence-audit-oauth-setup --client-id sim-client-id --client-secret-file /root/app.secret \
+        --redirect-uri https://acme.example/callback --no-browser --token-file $kept "$@" < /dev/null
+}
+install -m 600 /dev/null /root/app.secret && echo canary-client-secret-91b4 > /root/app.secret
+# Nobody pastes anything: it says how to go on.
+set_up 2> /root/asked || true
+address=$(grep --only-matching 'http://127.0.0.1:8080/authorize[^ ]*' /root/asked)
+exec 3<> /dev/tcp/127.0.0.1/8080
+printf 'GET %s HTTP/1.0\r\n\r\n' "${address#http://127.0.0.1:8080}" >&3
+callback=$(tr -d '\r' <&3 | sed -n 's/^[Ll]ocation: //p')
+exec 3>&-
+set_up --callback-url "$callback"
+chown confluence-audit: $kept*
+sed -i -e "s#^auth = .*#auth = { kind = \"oauth\", token_file = \"$kept\" }#" \
+    -e 's|^#auth_url = .*|auth_url = "http://127.0.0.1:8080"|' /etc/confluence-audit/config.toml
+confluence-audit generate systemd --drop-in --dir / --force
+systemctl daemon-reload
+before=$(sha256sum $kept)
+request 8080 POST '/_sim/records?count=3' > /dev/null
+within_a_minute is_exact "$files*"
+exact "$files*"
+[ "$before" != "$(sha256sum $kept)" ] || fail "the token was not renewed"
+[ "$(stat --format '%a %U:%G' $kept)" = '600 confluence-audit:confluence-audit' ] || fail "mode or owner"
 
 part "A removal keeps what was collected"
 DEBIAN_FRONTEND=noninteractive apt-get remove --yes --quiet=2 confluence-audit
