@@ -87,6 +87,7 @@ impl OutputKind {
             }
             Self::Http(http) => (&http.peer, http.headers.iter().map(|(_, it)| it).collect()),
             Self::Otlp(otlp) => (&otlp.peer, otlp.headers.iter().map(|(_, it)| it).collect()),
+            Self::Syslog(receiver) => return receiver.files(),
         };
         OutputFiles {
             secrets: headers.iter().filter_map(|it| it.secret()).collect(),

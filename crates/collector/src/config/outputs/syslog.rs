@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::OutputFiles;
 use super::peer::path;
 use crate::config::section::Section;
 use crate::{Result, parse_duration, parse_size};
@@ -52,6 +53,24 @@ pub struct SyslogConfig {
     pub ca_file: Option<PathBuf>,
     /// The certificate that shows who we are, and its key.
     pub client: Option<ClientCertificate>,
+}
+
+impl SyslogConfig {
+    /// The files that it needs. The key is no credential by a bare name: it is read as a path.
+    pub(super) fn files(&self) -> OutputFiles<'_> {
+        let client = self.client.iter();
+        let client = client.flat_map(|client| [&client.cert_file, &client.key_file]);
+        OutputFiles {
+            read: self
+                .ca_file
+                .iter()
+                .chain(client)
+                .map(PathBuf::as_path)
+                .collect(),
+            written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
+            ..OutputFiles::default()
+        }
+    }
 }
 
 /// Where a syslog receiver is.
