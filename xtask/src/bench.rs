@@ -2,8 +2,11 @@
 //! and in the same run, so that a noisy machine slows both down. What counts is the ratio.
 
 mod case;
+mod instructions;
 mod measure;
 mod site;
+mod speed;
+mod state;
 mod table;
 
 use std::path::PathBuf;
@@ -26,12 +29,42 @@ pub(crate) struct Args {
     /// Print the cases' names and run nothing
     #[arg(long)]
     list: bool,
+    /// Count the instructions of the hot path with callgrind instead, and compare them with those
+    /// that are committed
+    #[arg(long)]
+    instructions: bool,
+    /// With --instructions: write the counts down as the ones to compare with
+    #[arg(long, requires = "instructions")]
+    accept: bool,
 }
 
 /// The programs that are measured.
 pub(crate) struct Programs {
     pub(crate) collector: PathBuf,
+    pub(crate) setup: PathBuf,
+    pub(crate) daemon: PathBuf,
     pub(crate) sim: PathBuf,
+    /// Goes through the hot path alone.
+    pub(crate) hot_path: PathBuf,
+}
+
+impl Programs {
+    fn build() -> Result<Self> {
+        let packages = [
+            "confluence-audit-cli",
+            "confluence-audit-daemon",
+            "confluence-audit-oauth-setup",
+            "confluence-audit-sim",
+        ];
+        let release = build(&packages, Profile::Release)?;
+        Ok(Self {
+            collector: release.join("confluence-audit"),
+            setup: release.join("confluence-audit-oauth-setup"),
+            daemon: release.join("confluence-auditd"),
+            sim: release.join("confluence-audit-sim"),
+            hot_path: speed::build()?,
+        })
+    }
 }
 
 /// Runs the cases that were asked for, and prints their table.
@@ -42,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Result {
         }
         return Ok(());
     }
+    if args.instructions {
+        return instructions::run(args.accept);
+    }
     let cases: Vec<_> = case::all()
         .into_iter()
         .filter(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.name))
@@ -50,18 +86,22 @@ pub(crate) fn run(args: &Args) -> Result {
     if cases.is_empty() {
         return Err("no case is called so; see `cargo xtask bench --list`".into());
     }
-    let packages = ["confluence-audit-cli", "confluence-audit-sim"];
-    let release = build(&packages, Profile::Release)?;
-    let programs = Programs {
-        collector: release.join("confluence-audit"),
-        sim: release.join("confluence-audit-sim"),
-    };
+    let programs = Programs::build()?;
     let mut rows = Vec::new();
     for case in &cases {
         println!("==> {}", case.name);
         rows.push(case.run(&programs, args.runs.max(1))?);
     }
-    println!("\n{}\n", table::machine());
-    print!("{}", table::of(&rows));
-    table::sizes(&programs)
+    let mut text = format!("{}\n\n{}", table::machine(), table::of(&rows));
+    if args.only.is_empty() {
+        println!("==> hot path");
+        text.push_str(&speed::measure(&programs)?);
+        if args.long {
+            println!("==> state");
+            text.push_str(&state::measure(&programs)?);
+        }
+        text.push_str(&table::sizes(&programs)?);
+    }
+    println!("\n{text}");
+    Ok(())
 }

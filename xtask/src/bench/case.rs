@@ -31,9 +31,22 @@ enum Side {
     Script(&'static str),
 }
 
-/// 200 pages of 1,000 records.
-const PAGES: &[&str] = &["--records", "200000"];
+/// 200 pages of 1,000 records, compressed as the service compresses them.
+const PAGES: &[&str] = &["--fast", "--gzip", "--records", "200000"];
+/// The same as they are.
+const PLAIN: &[&str] = &["--fast", "--records", "200000"];
+const MILLION: &[&str] = &["--fast", "--gzip", "--records", "1000000"];
+const TEN_MILLION: &[&str] = &["--fast", "--gzip", "--records", "10000000"];
+const FAR: &[&str] = &[
+    "--fast",
+    "--gzip",
+    "--records",
+    "1000000",
+    "--latency",
+    "200ms",
+];
 const FETCH: &[&str] = &["fetch", "--state-dir", "state"];
+const EIGHT_JOBS: &[&str] = &["fetch", "--state-dir", "state", "--jobs", "8"];
 const EXPORT: &[&str] = &["export", "--output", "out.json"];
 const CURL: &str =
     "curl -sSf --compressed -K curlrc -o /dev/null \"$LIST?limit=1000&start=[0-199000:1000]\"";
@@ -47,63 +60,84 @@ done";
 
 /// Every case, the quick ones first.
 pub(crate) fn all() -> Vec<Case> {
-    let against = |name, ours, script, figures| Case {
+    let case = |name, site, ours, theirs, figures| Case {
         name,
         takes_minutes: false,
-        sites: [PAGES, PAGES],
+        sites: [site, site],
         ours,
-        theirs: Side::Script(script),
+        theirs,
         figures,
         same_bytes: None,
     };
-    vec![
-        against(
-            "export-curl",
-            Side::Ours(EXPORT),
-            CURL,
-            vec![Figure::wall(1.5)],
-        ),
-        against(
+    let export = Side::Ours(EXPORT);
+    let fetch = Side::Ours(FETCH);
+    let curl = Side::Script(CURL);
+    let mut cases = vec![
+        case("export", PAGES, export, curl, vec![Figure::wall(1.5)]),
+        case(
             "export-guide",
-            Side::Ours(EXPORT),
-            CURL_AND_JQ,
+            PAGES,
+            export,
+            Side::Script(CURL_AND_JQ),
             vec![Figure::wall(0.05), Figure::cpu(0.05)],
         ),
-        against(
-            "fetch-curl",
-            Side::Ours(FETCH),
-            CURL,
-            vec![Figure::wall(2.5)],
-        ),
-        against(
+        case("fetch", PAGES, fetch, curl, vec![Figure::wall(2.5)]),
+        case(
             "fetch-nothing-new",
+            PAGES,
             Side::OursAgain(FETCH),
-            CURL_ONE,
+            Side::Script(CURL_ONE),
             vec![Figure::wall(2.0), Figure::cpu(2.0)],
         ),
-        Case {
-            name: "jobs",
-            takes_minutes: true,
-            sites: [
-                &["--records", "1000000", "--latency", "200ms"],
-                &["--records", "1000000", "--latency", "200ms"],
-            ],
-            ours: Side::Ours(&["fetch", "--state-dir", "state", "--jobs", "8"]),
-            theirs: Side::Ours(&["fetch", "--state-dir", "state", "--jobs", "1"]),
-            figures: vec![Figure::wall(1.0 / 6.0)],
-            same_bytes: Some("flattened.json"),
-        },
-        Case {
-            name: "memory",
-            takes_minutes: true,
-            sites: [&["--records", "10000000"], &["--records", "1000000"]],
-            ours: Side::Ours(FETCH),
-            theirs: Side::Ours(FETCH),
-            figures: vec![Figure::peak(1.1)],
-            same_bytes: None,
-        },
-    ]
+        // Where the network costs next to nothing.
+        case("export-plain", PLAIN, export, curl, vec![Figure::wall(1.5)]),
+        case("fetch-plain", PLAIN, fetch, curl, vec![Figure::wall(2.5)]),
+    ];
+    for (name, args) in FORMATS {
+        let figures = vec![Figure::cpu(4.0)];
+        cases.push(case(name, PLAIN, Side::Ours(args), export, figures));
+    }
+    cases.push(Case {
+        takes_minutes: true,
+        same_bytes: Some("flattened.json"),
+        ..case(
+            "jobs",
+            FAR,
+            Side::Ours(EIGHT_JOBS),
+            fetch,
+            vec![Figure::wall(1.0 / 6.0)],
+        )
+    });
+    cases.push(Case {
+        takes_minutes: true,
+        sites: [TEN_MILLION, MILLION],
+        ..case("memory", MILLION, fetch, fetch, vec![Figure::peak(1.1)])
+    });
+    cases
 }
+
+const FORMATS: [(&str, &[&str]); 5] = [
+    (
+        "format-flat",
+        &["export", "--output", "out.json", "--format", "flat"],
+    ),
+    (
+        "format-ecs",
+        &["export", "--output", "out.json", "--format", "ecs"],
+    ),
+    (
+        "format-ocsf",
+        &["export", "--output", "out.json", "--format", "ocsf"],
+    ),
+    (
+        "format-cef",
+        &["export", "--output", "out.json", "--format", "cef"],
+    ),
+    (
+        "format-csv",
+        &["export", "--output", "out.json", "--format", "csv"],
+    ),
+];
 
 impl Case {
     /// Runs both sides in turn: once for the caches, then as often as is asked.

@@ -76,7 +76,8 @@ impl Site {
             .args(["--site-url", &self.url, "--api-url", &self.url])
             .args(["--email", EMAIL, "--api-token-file", "token"])
             .current_dir(self.place())
-            .env_clear();
+            .env_clear()
+            .env("HOME", self.place());
         command
     }
 

@@ -126,8 +126,14 @@ pub(crate) fn machine() -> String {
 }
 
 /// How large the programs are.
-pub(crate) fn sizes(programs: &Programs) -> Result {
-    let size = fs::metadata(&programs.collector)?.len();
-    println!("\nThe program has {:.1} MB.", size as f64 / 1e6);
-    Ok(())
+pub(crate) fn sizes(programs: &Programs) -> Result<String> {
+    let mut text = String::from("\nThe programs, stripped:");
+    for program in [&programs.collector, &programs.daemon, &programs.setup] {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let size = fs::metadata(program)?.len() as f64 / 1e6;
+        let _ = write!(text, " `{name}` {size:.1} MB,");
+    }
+    text.pop();
+    text.push_str("; less than 10 MB each is wanted.\n");
+    Ok(text)
 }
