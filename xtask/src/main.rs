@@ -8,6 +8,7 @@ mod demo;
 mod dist;
 mod fixture;
 mod install_test;
+mod many_sites;
 mod oauth_provider;
 mod outputs;
 mod packages;
@@ -50,6 +51,8 @@ enum Task {
     Reference(reference::Args),
     /// Look at the daemon's status page in a browser, with a service that would write into it
     StatusPage,
+    /// Read hundreds of sites with one daemon, and see whether each is on time
+    ManySites(many_sites::Args),
     /// Make a release: archive, packages, bills of materials, sums
     Dist(dist::Args),
     /// Install the package on a bare Debian that systemd boots, use it as the pages say, upgrade it,
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Outputs => outputs::run(),
         Task::Reference(args) => reference::run(&args),
         Task::StatusPage => status_page::run(),
+        Task::ManySites(args) => many_sites::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::InstallTest => install_test::run(),
         Task::Bench(args) => bench::run(&args),

@@ -59,6 +59,8 @@ pub struct SimConfig {
     pub clock_skew_ms: i64,
     /// The site's cloud id.
     pub cloud_id: String,
+    /// Every other cloud id leads to the same log: as many sites as anybody likes.
+    pub any_cloud_id: bool,
     /// The email accepted with either API token.
     pub email: String,
     /// The scoped API token.
@@ -101,6 +103,7 @@ impl Default for SimConfig {
             now: None,
             clock_skew_ms: 0,
             cloud_id: "5f2c8d1e-7a40-4b6b-9e53-0c1d2e3f4a5b".to_owned(),
+            any_cloud_id: false,
             email: EMAIL.to_owned(),
             api_token: API_TOKEN.to_owned(),
             unscoped_token: UNSCOPED_TOKEN.to_owned(),

@@ -201,6 +201,9 @@ pub(crate) struct Flags {
     /// The site's cloud id
     #[arg(long, value_name = "ID", help_heading = ACCESS)]
     cloud_id: Option<String>,
+    /// Every other cloud id leads to the same log
+    #[arg(long, help_heading = ACCESS)]
+    any_cloud_id: bool,
 }
 
 /// Whether an end of a window belongs to it.
@@ -245,6 +248,7 @@ impl Flags {
                 i64::try_from(skew.as_millis()).unwrap_or(i64::MAX)
             }),
             cloud_id: self.cloud_id.unwrap_or(default.cloud_id),
+            any_cloud_id: self.any_cloud_id,
             oauth: OAuthConfig {
                 expires_in: self.expires_in,
                 leeway: self.leeway,

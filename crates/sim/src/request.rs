@@ -40,7 +40,7 @@ impl Site {
         let (parts, body) = request.into_parts();
         let number = lock(&self.book).number();
         let salt = mix(self.config.seed, number);
-        let route = Route::of(parts.uri.path(), &self.config.cloud_id);
+        let route = Route::of(parts.uri.path(), self.cloud_id());
         let _open = route.is_list().then(|| Open::new(self));
         let fault = match route {
             Route::List(_) | Route::Since(_) => lock(&self.fortune).next_audit(),

@@ -22,12 +22,15 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) fn of(path: &str, cloud_id: &str) -> Self {
+    /// `cloud_id` is the one that is served; `None` is any.
+    pub(crate) fn of(path: &str, cloud_id: Option<&str>) -> Self {
         let (door, path) = match path
             .strip_prefix("/ex/confluence/")
             .and_then(|rest| rest.split_once('/'))
         {
-            Some((id, _)) if id != cloud_id => return Self::Nowhere,
+            Some((id, _)) if cloud_id.is_some_and(|cloud_id| id != cloud_id) => {
+                return Self::Nowhere;
+            }
             Some((_, rest)) => (Door::Gateway, rest),
             None => (Door::Own, path.trim_start_matches('/')),
         };

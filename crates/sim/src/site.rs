@@ -48,6 +48,11 @@ struct Newcomers {
 }
 
 impl Site {
+    /// The cloud id that is served; `None` is any.
+    pub(crate) fn cloud_id(&self) -> Option<&str> {
+        (!self.config.any_cloud_id).then_some(&self.config.cloud_id)
+    }
+
     pub(crate) fn new(config: SimConfig, url: String) -> Self {
         let now = config
             .now
