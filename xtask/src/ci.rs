@@ -90,6 +90,10 @@ const STEPS: &[Step] = &[
         check: Check::Cargo(&["xtask", "oauth-provider"], None),
     },
     Step {
+        name: "status-page",
+        check: Check::Cargo(&["xtask", "status-page"], None),
+    },
+    Step {
         name: "install",
         check: Check::Cargo(&["xtask", "install-test"], None),
     },
