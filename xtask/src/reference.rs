@@ -10,8 +10,9 @@ use crate::{Result, cargo, root};
 const PAGE: &str = "docs/cli.md";
 
 /// The programs, each with its package.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 3] = [
     ("confluence-audit", "confluence-audit-cli"),
+    ("confluence-auditd", "confluence-audit-daemon"),
     (
         "confluence-audit-oauth-setup",
         "confluence-audit-oauth-setup",

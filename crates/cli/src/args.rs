@@ -213,6 +213,10 @@ pub(crate) struct FetchArgs {
     /// How many parts of the log are read at the same time [default: 1, or as configured]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Write what the run did for the textfile collector of `node_exporter`, added to what the file
+    /// says of the runs before
+    #[arg(long, value_name = "F", conflicts_with = "dry_run")]
+    pub(crate) metrics_file: Option<PathBuf>,
     /// Read and count what a run would deliver, and write nothing: no state, no lock, no output
     #[arg(long)]
     pub(crate) dry_run: bool,

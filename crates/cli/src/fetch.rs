@@ -1,12 +1,15 @@
 //! `fetch`: one pass over each site, under the lock.
 
 mod dry_run;
+mod metrics;
 mod summary;
 
+use std::path::Path;
 use std::time::Instant;
 
 use confluence_audit_collector::config::{OutputConfig, OutputKind, SiteConfig, Start};
-use confluence_audit_collector::delivery::{Delivery, Labels};
+use confluence_audit_collector::delivery::{Delivery, Labels, Standing};
+use confluence_audit_collector::metrics::Figures;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
     Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, Target, collect,
@@ -15,6 +18,7 @@ use confluence_audit_collector::{
 use confluence_audit_core::{Runtime, SystemRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::metrics::Line;
 use self::summary::Summary;
 use crate::args::{FetchArgs, LogFormat, SiteArgs};
 use crate::progress::Progress;
@@ -50,7 +54,8 @@ pub(crate) async fn run(
     let End { summary, failures } = if args.dry_run {
         dry_run::run(&settings, &outputs, &collecting, began).await?
     } else {
-        pass(&settings, &outputs, &collecting, began).await?
+        let file = args.metrics_file.as_deref();
+        pass(&settings, &outputs, &collecting, began, file).await?
     };
     let complete = failures.is_empty();
     // Where records go, nothing else does.
@@ -83,6 +88,7 @@ async fn pass(
     outputs: &[OutputConfig],
     collecting: &Collecting,
     began: Instant,
+    metrics_file: Option<&Path>,
 ) -> Result<End> {
     let lock = Lock::acquire(settings.state_dir())?;
     let spool = SqliteSpool::open(lock.dir())?;
@@ -90,6 +96,13 @@ async fn pass(
         settings,
         collecting,
         spool: &spool,
+        lines: settings
+            .config
+            .sites
+            .iter()
+            .map(|_| Line::new(settings))
+            .collect(),
+        found: vec![Found::default(); settings.config.sites.len()],
         summary: Summary::new(false),
         failures: Vec::new(),
     };
@@ -113,24 +126,31 @@ async fn pass(
     if !delivery.has_stopped() {
         // What an earlier run left goes out, whether or not there is a site to read.
         delivery.drain(&spool, &SystemRuntime).await?;
-        for (config, _, site) in &sites {
+        for (index, (config, _, site)) in sites.iter().enumerate() {
             if let Some(site) = site
-                && !run.collect(config, site, &mut delivery).await?
+                && !run.collect(index, config, site, &mut delivery).await?
             {
                 break;
             }
         }
     }
+    let standings = delivery.board().outputs();
+    if let Some(file) = metrics_file {
+        let ids = ids.iter().map(|(_, id)| id.as_ref());
+        let figures = run.figures(ids, &standings).await?;
+        run.failures.extend(metrics::write(&figures, file).err());
+    }
     let Run {
         mut summary,
         mut failures,
+        lines,
         ..
     } = run;
     failures.extend(delivery.take_failures());
-    for (target, standing) in targets.into_iter().zip(delivery.board().outputs()) {
+    for (target, standing) in targets.into_iter().zip(standings) {
         summary.add_output(target.shown, standing.delivered);
     }
-    summary.add_requests(&settings.http, began.elapsed());
+    summary.add_requests(lines.iter().map(|line| &line.http), began.elapsed());
     Ok(End { summary, failures })
 }
 
@@ -139,6 +159,9 @@ struct Run<'a> {
     settings: &'a Settings,
     collecting: &'a Collecting,
     spool: &'a dyn Spool,
+    /// One for each configured site, and so is what was found there.
+    lines: Vec<Line>,
+    found: Vec<Found>,
     summary: Summary,
     failures: Vec<Error>,
 }
@@ -150,8 +173,9 @@ impl<'a> Run<'a> {
         let (settings, spool) = (self.settings, self.spool);
         let credentials = settings.credentials_dir.as_deref();
         let mut sites = Vec::new();
-        for config in &settings.config.sites {
-            let (id, site) = connect_known(&settings.http, config, Some(spool), credentials).await;
+        for (index, config) in settings.config.sites.iter().enumerate() {
+            let http = self.lines[index].http.clone();
+            let (id, site) = connect_known(&http, config, Some(spool), credentials).await;
             if let Ok(site) = &site {
                 remember(config, site, spool).await?;
             }
@@ -159,6 +183,20 @@ impl<'a> Run<'a> {
             sites.push((config, id, site.ok()));
         }
         Ok(sites)
+    }
+
+    async fn figures(
+        &self,
+        ids: impl Iterator<Item = Option<&SiteId>>,
+        outputs: &[Standing],
+    ) -> Result<Figures> {
+        let mut sites = Vec::new();
+        let all = self.settings.config.sites.iter().zip(ids);
+        for ((config, id), (line, found)) in all.zip(self.lines.iter().zip(&self.found)) {
+            let site = metrics::of_site(self.settings, config, id, line, found, self.spool);
+            sites.push(site.await?);
+        }
+        metrics::of_run(sites, outputs, self.spool).await
     }
 
     fn fail(&mut self, site: &SiteConfig, found: &Found, error: Error) {
@@ -169,6 +207,7 @@ impl<'a> Run<'a> {
     /// Collects from one site; `false` when it is of no use to try another one.
     async fn collect(
         &mut self,
+        index: usize,
         config: &SiteConfig,
         site: &Site,
         delivery: &mut Delivery,
@@ -182,6 +221,7 @@ impl<'a> Run<'a> {
         let (spool, collecting) = (self.spool, self.collecting);
         let done = collect(site, spool, delivery, collecting, &SystemRuntime, show).await;
         drop(progress);
+        self.found[index] = *done.as_ref().unwrap_or(&found);
         match done {
             Ok(found) => {
                 self.summary.add_site(&site.name, &found, None);

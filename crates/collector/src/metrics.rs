@@ -6,6 +6,8 @@
 //! newer server asks for.
 
 mod lateness;
+mod requests;
+mod sum;
 mod text;
 mod write;
 
@@ -17,6 +19,7 @@ use confluence_audit_core::Timestamp;
 use crate::spool::Depth;
 
 pub use self::lateness::Lateness;
+pub use self::requests::Requests;
 pub use self::text::Dialect;
 pub use self::write::write;
 

@@ -69,6 +69,6 @@ pub(super) async fn run(
         };
         summary.add_output(target.shown, waiting + records);
     }
-    summary.add_requests(&settings.http, began.elapsed());
+    summary.add_requests([&settings.http], began.elapsed());
     Ok(End { summary, failures })
 }

@@ -83,11 +83,17 @@ impl Summary {
         self.outputs.push(Delivered { output, records });
     }
 
-    pub(crate) fn add_requests(&mut self, http: &Http, elapsed: Duration) {
-        let stats = http.stats();
-        self.requests = stats.requests;
-        self.retries = stats.retries;
-        self.rate_limited_ms = millis(stats.rate_limited);
+    pub(crate) fn add_requests<'a>(
+        &mut self,
+        lines: impl IntoIterator<Item = &'a Http>,
+        elapsed: Duration,
+    ) {
+        for http in lines {
+            let stats = http.stats();
+            self.requests += stats.requests;
+            self.retries += stats.retries;
+            self.rate_limited_ms += millis(stats.rate_limited);
+        }
         self.elapsed_ms = millis(elapsed);
     }
 

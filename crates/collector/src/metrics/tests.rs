@@ -159,11 +159,13 @@ fn lateness_is_counted_and_added_up() {
 fn the_file_is_there_whole_and_others_can_read_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("confluence-audit.prom");
-    for _ in 0..2 {
-        write(&figures(), &path).unwrap();
-    }
+    write(&figures(), &path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text, figures().text(Dialect::Classic));
+    write(&figures(), &path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(sample(&text, "records_total{site=\"acme\"}"), Some("24690"));
+    assert_eq!(sample(&text, "lag_seconds{site=\"acme\"}"), Some("31.5"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o644);

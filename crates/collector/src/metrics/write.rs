@@ -4,11 +4,13 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::sum::sum;
 use super::{Dialect, Figures};
 use crate::{Error, ErrorKind, Result};
 
 /// Writes the figures for the textfile collector of `node_exporter`, which must never see half of
-/// them: beside the file, then renamed into its place. Others can read it.
+/// them: beside the file, then renamed into its place. Others can read it. Counts are added to
+/// those that the file has.
 ///
 /// # Errors
 /// [`OutputCreate`](ErrorKind::OutputCreate) when it cannot be made, and [`Io`](ErrorKind::Io) when
@@ -40,7 +42,9 @@ pub fn write(figures: &Figures, path: &Path) -> Result<()> {
         )
         .with_source(error)
     };
-    let text = figures.text(Dialect::Classic);
+    // What cannot be read is written anew.
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let text = sum(&before, &figures.text(Dialect::Classic));
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
