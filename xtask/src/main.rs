@@ -46,7 +46,7 @@ enum Task {
     /// Set up OAuth with an authorization server and a browser that are not ours, and live on it
     OauthProvider,
     /// Deliver to services that are not ours, and see what they have
-    Outputs,
+    Outputs(outputs::Args),
     /// Write docs/cli.md from the programs' own help
     Reference(reference::Args),
     /// Look at the daemon's status page in a browser, with a service that would write into it
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Record(args) => record::run(&args),
         Task::OauthProvider => oauth_provider::run(),
-        Task::Outputs => outputs::run(),
+        Task::Outputs(args) => outputs::run(&args),
         Task::Reference(args) => reference::run(&args),
         Task::StatusPage => status_page::run(),
         Task::ManySites(args) => many_sites::run(&args),

@@ -1,17 +1,51 @@
-//! The outputs at services that are not ours: two that speak Elasticsearch's language, each by
-//! people of its own, and the published types of OpenTelemetry in another language, over TLS. What
-//! cannot be installed is named, and the rest goes on.
+//! The outputs at services that are not ours: rsyslog, two that speak Elasticsearch's language, each
+//! by people of its own, the published types of OpenTelemetry in another language, `DuckDB` over our
+//! files, and several outputs together, one of them dead. What cannot be installed is named, and the
+//! rest goes on.
 
+mod duckdb;
 mod index;
 mod otel;
 mod parts;
+mod rsyslog;
+mod together;
 
 use crate::Result;
 use crate::build::{Profile, build};
 
+/// What `cargo xtask outputs` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Build for release, and deliver 100,000 records to four outputs at once
+    #[arg(long)]
+    full: bool,
+    /// Deliver to these alone; may be given several times
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+}
+
+/// Where is delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Rsyslog,
+    Elasticsearch,
+    Otlp,
+    Duckdb,
+    Together,
+}
+
 /// Builds the program, installs the services, and delivers to each.
-pub(crate) fn run() -> Result {
-    let program = build(&["confluence-audit-cli"], Profile::Debug)?.join("confluence-audit");
+pub(crate) fn run(args: &Args) -> Result {
+    let (profile, records) = if args.full {
+        (Profile::Release, 100_000)
+    } else {
+        (Profile::Debug, 5_000)
+    };
+    let program = build(&["confluence-audit-cli"], profile)?.join("confluence-audit");
+    let is_wanted = |part| args.only.is_empty() || args.only.contains(&part);
+    if is_wanted(Part::Rsyslog) {
+        rsyslog::run(&program)?;
+    }
     let parts = match parts::install() {
         Ok(parts) => parts,
         Err(error) => {
@@ -19,8 +53,19 @@ pub(crate) fn run() -> Result {
             return Ok(());
         }
     };
-    for engine in index::ENGINES {
-        index::run(engine, &program, &parts)?;
+    if is_wanted(Part::Elasticsearch) {
+        for engine in index::ENGINES {
+            index::run(engine, &program, &parts)?;
+        }
     }
-    otel::run(&program, &parts)
+    if is_wanted(Part::Otlp) {
+        otel::run(&program, &parts)?;
+    }
+    if is_wanted(Part::Duckdb) {
+        duckdb::run(&program, &parts)?;
+    }
+    if is_wanted(Part::Together) {
+        together::run(&program, &parts, records)?;
+    }
+    Ok(())
 }

@@ -28,7 +28,7 @@ pub(crate) enum Speaker {
 pub(crate) const ENGINES: [Speaker; 2] = [Speaker::Noida, Speaker::Osmem];
 
 impl Speaker {
-    fn start(self, parts: &Parts, port: u16, folder: &Path) -> Result<Running> {
+    pub(super) fn start(self, parts: &Parts, port: u16, folder: &Path) -> Result<Running> {
         let text = |text: &str| text.to_owned();
         let (program, args) = match self {
             Self::Noida => (
@@ -205,14 +205,14 @@ fn letters(folder: &Path) -> Result<Vec<Value>> {
 }
 
 /// The service, as one who searches in it sees it.
-struct Service {
+pub(super) struct Service {
     url: String,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Service {
-    fn new(port: u16) -> Result<Self> {
+    pub(super) fn new(port: u16) -> Result<Self> {
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
             client: reqwest::Client::builder().no_proxy().build()?,
@@ -222,7 +222,7 @@ impl Service {
         })
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let url = format!("{}/{path}", self.url);
         let mut request = self.client.request(method.parse()?, &url);
         if let Some(body) = body {

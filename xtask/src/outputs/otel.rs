@@ -93,7 +93,7 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
 }
 
 /// An authority, and a certificate of its for this host.
-fn certify(ca: &str, cert: &str) -> Result {
+pub(super) fn certify(ca: &str, cert: &str) -> Result {
     let openssl = |args: &str| {
         let mut command = Command::new("openssl");
         command.args(args.split(' '));

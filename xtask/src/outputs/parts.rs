@@ -12,7 +12,8 @@ use crate::build::target;
 use crate::torture::is_installed;
 
 /// What is installed, each at the release that the checks were written with.
-const PACKAGES: [&str; 3] = [
+const PACKAGES: [&str; 4] = [
+    "duckdb==2.0.0",
     "noida-db==0.2.3",
     "osmem-server==0.1.6",
     "opentelemetry-proto==1.45.2",

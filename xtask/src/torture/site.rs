@@ -112,6 +112,16 @@ impl Site {
         self.out().join(OUTPUT)
     }
 
+    /// The program, about to run here.
+    pub(crate) fn program(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .env("HOME", &self.at)
+            .current_dir(&self.at);
+        command
+    }
+
     /// The program, ready to fetch.
     pub(crate) fn fetch(&self) -> Result<Command> {
         self.fetch_under(Command::new(&self.program))

@@ -148,11 +148,6 @@ impl Syslog {
                 "may not be used",
                 "Let the user that collects write to the socket.",
             )
-        } else if error.kind() == io::ErrorKind::UnexpectedEof {
-            (
-                "ended TLS without its closing word, by which it says what it has read",
-                "See to the receiver; if it never says that word, set confirm = \"sent\".",
-            )
         } else {
             (
                 "could not be reached, or did not take everything",

@@ -23,6 +23,10 @@ use crate::{Error, ErrorKind, Result};
 const LONG_LINE: usize = 32 * 1024;
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any two of them can hold"
+)]
 pub(super) struct Writer {
     path: PathBuf,
     options: FileOptions,

@@ -83,8 +83,11 @@ impl Stream {
             Self::Secured(mut secured) => {
                 write_all(&mut secured, bytes, patience).await?;
                 if confirm == Confirm::Closed {
-                    // TLS has an end of its own, which nobody on the way can make up.
-                    read_to_end(&mut secured, patience).await?;
+                    match read_to_end(&mut secured, patience).await {
+                        // RFC 5425 wants TLS's own closing word, and rsyslog does not say it.
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                        read => read?,
+                    }
                 }
                 secured.into_inner().0
             }

@@ -1,0 +1,105 @@
+//! `DuckDB` as an oracle over our files: what somebody else's reader of JSON, CSV and Zstandard counts
+//! in them, against what the site has.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use confluence_audit_sim::{FaultRates, SimConfig};
+use serde_json::Value;
+
+use super::parts::Parts;
+use crate::Result;
+use crate::torture::site::{End, Site};
+
+const RECORDS: usize = 20_000;
+
+/// Asks for the number of records, of distinct ones, and of distinct events.
+const QUESTIONS: &str = r#"
+import duckdb, json, sys
+at = sys.argv[1]
+raw = f"read_json('{at}/raw.json*', format='newline_delimited', columns={{'creationDate': 'BIGINT', 'summary': 'VARCHAR', 'author': 'JSON'}}, maximum_object_size=1048576)"
+ecs = f"read_json('{at}/ecs.json*', format='newline_delimited', columns={{'event': 'JSON', '@timestamp': 'VARCHAR'}}, maximum_object_size=1048576)"
+csv = f"read_csv('{at}/all.csv', header=true, all_varchar=true, max_line_size=4194304, strict_mode=true)"
+ask = lambda query: duckdb.execute(query).fetchone()
+print(json.dumps({
+    "raw": ask(f"select count(*), count(distinct creationDate), sum(creationDate)::VARCHAR from {raw}"),
+    "ecs": ask(f"select count(*), count(distinct event->>'$.id'), count(distinct event->>'$.original') from {ecs}"),
+    "csv": ask(f"""select count(*), count(distinct "Event id"), count(distinct "Date") from {csv}"""),
+}))
+"#;
+
+/// Writes files in three formats, rotated and compressed ones among them, and has them counted.
+pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
+    let site = Site::start(
+        program,
+        SimConfig {
+            records: RECORDS,
+            twins: 0.05,
+            hostile: 0.02,
+            ..SimConfig::default()
+        },
+    )?;
+    site.sim.set_faults(FaultRates::default());
+    let file = |name: &str, format: &str, more: &str| {
+        let path = site.out().join(name).display().to_string();
+        format!("[[output]]\nkind = \"file\"\npath = {path:?}\nformat = {format:?}\n{more}")
+    };
+    site.set_outputs(
+        &[
+            file(
+                "raw.json",
+                "raw",
+                "rotate_size = \"2MiB\"\nrotate_compress = \"zstd\"\n",
+            ),
+            file(
+                "ecs.json",
+                "ecs",
+                "rotate_size = \"4MiB\"\nrotate_compress = \"gzip\"\n",
+            ),
+            file("all.csv", "csv", ""),
+        ]
+        .concat(),
+    )?;
+    match site.run()? {
+        End::Done(_) => {}
+        end => return Err(site.trouble(&format!("a run was {end:?}")).into()),
+    }
+    let done = Command::new(parts.program("python3"))
+        .args(["-c", QUESTIONS])
+        .arg(site.out())
+        .stdin(Stdio::null())
+        .output()?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        return Err(format!("DuckDB cannot read the files: {said}").into());
+    }
+    let found: Value = serde_json::from_slice(&done.stdout)?;
+    let expected = expected(&site)?;
+    if found != expected {
+        return Err(format!("DuckDB counts {found}, and it should be {expected}").into());
+    }
+    let files = site.outputs()?.len();
+    println!("    DuckDB: {RECORDS} records in each of three formats, {files} files: {found}");
+    Ok(())
+}
+
+fn expected(site: &Site) -> Result<Value> {
+    let (mut times, mut lines) = (BTreeSet::new(), BTreeSet::new());
+    let (mut count, mut sum) = (0_u64, 0_i128);
+    for line in site.sim.truth() {
+        let record: Value = serde_json::from_str(&line)?;
+        let time = record["creationDate"]
+            .as_i64()
+            .ok_or("a record without a time")?;
+        count += 1;
+        sum += i128::from(time);
+        times.insert(time);
+        lines.insert(line);
+    }
+    Ok(serde_json::json!({
+        "raw": [count, times.len(), sum.to_string()],
+        "ecs": [count, count, lines.len()],
+        "csv": [count, count, times.len()],
+    }))
+}
