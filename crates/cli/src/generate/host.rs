@@ -35,6 +35,10 @@ pub(super) struct Host {
     pub(super) interval: Duration,
     /// The files that records are appended to.
     pub(super) outputs: Vec<PathBuf>,
+    /// Those of them that the collector does not rotate itself.
+    pub(super) rotated: Vec<PathBuf>,
+    /// Groups, beside its own, that it gives files to.
+    pub(super) groups: BTreeSet<String>,
     /// Folders that are written to, beyond those that the packaged units open.
     pub(super) written: BTreeSet<PathBuf>,
     /// Secrets with an absolute path: they are read as they are.
@@ -75,6 +79,8 @@ impl Host {
             config_file: (file != Path::new(CONFIG)).then(|| file.to_owned()),
             interval: config.collect.interval,
             outputs: Vec::new(),
+            rotated: Vec::new(),
+            groups: BTreeSet::new(),
             written: BTreeSet::new(),
             read: BTreeSet::new(),
             credentials: Vec::new(),
@@ -99,6 +105,14 @@ impl Host {
             let OutputKind::File(output) = &output.kind else {
                 continue;
             };
+            let rotates = output.rotation.size.is_some() || output.rotation.age.is_some();
+            if let Some(group) = &output.ownership.group {
+                let group = account(group).map_err(|why| {
+                    let message = format!("the group `{}`: {why}", group.escape_debug());
+                    Error::new(ErrorKind::Config, message, "Name a group of this host.")
+                })?;
+                host.groups.insert(group);
+            }
             let sites: Vec<&str> = if output.is_per_site() {
                 config.sites.iter().map(|site| site.name.as_str()).collect()
             } else {
@@ -109,11 +123,15 @@ impl Host {
                 if let Some(folder) = path.parent() {
                     host.writes(folder.to_owned());
                 }
+                if !rotates {
+                    host.rotated.push(path.clone());
+                }
                 host.outputs.push(path);
             }
         }
         if host.outputs.is_empty() {
             host.outputs.push(PathBuf::from(OUTPUT));
+            host.rotated.push(PathBuf::from(OUTPUT));
         }
         for site in &config.sites {
             host.signs_in(site, beside)?;

@@ -17,9 +17,14 @@ pub(super) fn rule(host: &Host) -> Result<File> {
         .ok_or_else(|| no_such_line("/"))?;
     let (_, rule) = rule.split_once(" {\n").ok_or_else(|| no_such_line("{"))?;
     let rule = rule.replace(&format!("su {USER} {USER}"), &format!("su {user} {group}"));
-    let files: Result<Vec<String>> = host.outputs.iter().map(|path| pattern(path)).collect();
+    let path = "etc/logrotate.d/confluence-audit";
+    if host.rotated.is_empty() {
+        let text = "# The configured outputs rotate themselves, or are no files.\n";
+        return Ok(File::new(path, text));
+    }
+    let files: Result<Vec<String>> = host.rotated.iter().map(|path| pattern(path)).collect();
     let text = format!("{remarks}\n{} {{\n{rule}", files?.join("\n"));
-    Ok(File::new("etc/logrotate.d/confluence-audit", text))
+    Ok(File::new(path, text))
 }
 
 /// A path as logrotate reads it: a pattern, quoted where it has blanks.

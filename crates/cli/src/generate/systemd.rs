@@ -166,6 +166,16 @@ fn settings(host: &Host, program: &str, command: &[&str]) -> Result<Vec<Setting>
         one("User", host.user.clone()),
         one("Group", host.group.clone()),
     ];
+    let groups = host.groups.iter().filter(|group| **group != host.group);
+    for group in groups.clone() {
+        settings.push(listed("SupplementaryGroups", group.clone()));
+    }
+    if groups.count() > 0 {
+        // Within its own users there would be no other group than its own.
+        settings.push(one("PrivateUsers", "no".to_owned()));
+        // Without a capability a file can be given to a group that it is in, and to nobody else.
+        settings.push(listed("SystemCallFilter", "@chown".to_owned()));
+    }
     for (id, file) in &host.credentials {
         // The name stands before a colon, the rest of the line is the path, as it is.
         let value = format!("{}:{}", specifiers(id), specifiers(checked(file)?));

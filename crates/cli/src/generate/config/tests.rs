@@ -37,6 +37,12 @@ const CHOICES: [(&[&str], &[&str]); 2] = [
     (&["api_key_file"], &["username", "password_file"]),
 ];
 
+/// Keys that mean nothing without another.
+const NEEDS: [(&str, &str); 2] = [
+    ("rotate_keep", "#rotate_size"),
+    ("rotate_compress", "#rotate_size"),
+];
+
 /// What may not be made together with `key`.
 fn excluded_with(key: &str) -> Vec<&'static str> {
     let others = CHOICES.iter().flat_map(|(first, second)| {
@@ -228,7 +234,10 @@ fn every_example_can_be_made_a_setting() {
                 *line = setting;
                 continue;
             }
-            if whole && (line.starts_with("#[") || is_setting(line)) {
+            let needed = NEEDS
+                .iter()
+                .any(|(one, needed)| *one == key && line.starts_with(needed));
+            if needed || whole && (line.starts_with("#[") || is_setting(line)) {
                 *line = line.strip_prefix('#').unwrap_or(line);
             }
             let its = line.split(" = ").next().unwrap_or_default();

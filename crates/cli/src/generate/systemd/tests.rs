@@ -124,6 +124,22 @@ fn a_whole_unit_holds_the_same_where_its_examples_stand() {
 }
 
 #[test]
+fn a_file_for_another_group_that_rotates_itself_may_be_given_away() {
+    let host = host(
+        "[[output]]\nkind = \"file\"\npath = \"/var/log/confluence-audit/x.json\"\n\
+         group = \"siem\"\nrotate_age = \"1d\"\n",
+    );
+    let files = drop_ins(&host).expect("it");
+    let service = text(&files, "confluence-audit.service.d/50-configuration.conf");
+    let (_, settings) = service.split_once("\n\n").expect("a remark");
+    assert_eq!(
+        settings,
+        "[Service]\nSupplementaryGroups=siem\nPrivateUsers=no\nSystemCallFilter=@chown\n"
+    );
+    assert_eq!(host.rotated, Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn every_interval_has_its_turns() {
     let turns = |seconds| {
         let settings = turns(Duration::from_secs(seconds));
