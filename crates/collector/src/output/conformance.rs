@@ -91,6 +91,8 @@ struct Delivery {
     checkpoint: Option<Vec<u8>>,
     dead: usize,
     steps: usize,
+    /// How much is given at a time.
+    most: usize,
 }
 
 impl Delivery {
@@ -100,12 +102,13 @@ impl Delivery {
             checkpoint: None,
             dead: 0,
             steps: 0,
+            most: 7,
         }
     }
 
     /// What is given next: not everything, so that there are several batches.
     fn batch(&self) -> &[Entry] {
-        &self.due[..self.due.len().min(7)]
+        &self.due[..self.due.len().min(self.most)]
     }
 
     async fn attempt(&mut self, output: &mut dyn Output) -> Result<Delivered> {
@@ -144,6 +147,8 @@ impl Delivery {
             let done = self.attempt(&mut *output).await.expect("a good place");
             if self.steps == at {
                 died = true;
+                // Meanwhile more has come.
+                self.most = 10;
                 output = place.output();
                 output.prepare().await.expect("a good place");
             } else {
