@@ -35,10 +35,11 @@ pub(crate) fn configure(site: &Site, interval: &str, sites: &[(&str, &str)], mor
          [[output]]\nkind = \"file\"\npath = \"flattened.json\"\n{more}\n"
     );
     for (name, url) in sites {
-        text.push_str(&format!(
+        let site = format!(
             "[[site]]\nname = \"{name}\"\nurl = \"{url}\"\napi_url = \"{url}\"\n\
              auth = {{ kind = \"api-token\", email = \"{EMAIL}\", token_file = \"secrets/token\" }}\n"
-        ));
+        );
+        text.push_str(&site);
     }
     fs::write(site.path("config.toml"), text).unwrap();
 }
@@ -100,7 +101,7 @@ impl<'a> Daemon<'a> {
             let log = daemon.log();
             let rest = log[skip..].split("status page is at http://").nth(1);
             let address = rest.and_then(|rest| rest.split('/').next());
-            address.map(|address| daemon.address = address.to_owned())
+            address.map(|address| address.clone_into(&mut daemon.address))
         });
         daemon
     }
@@ -183,7 +184,7 @@ impl<'a> Daemon<'a> {
         let path = self.site.path(crate::site::OUTPUT);
         self.until("the output holds all lines", |_| {
             let lines = fs::read(&path).ok()?;
-            let lines = lines.iter().filter(|byte| **byte == b'\n').count();
+            let lines = memchr::memchr_iter(b'\n', &lines).count();
             (lines >= count).then_some(())
         });
     }

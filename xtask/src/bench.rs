@@ -16,6 +16,7 @@ use crate::build::{Profile, build};
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
     /// How many times each case is run, after one run that does not count
     #[arg(long, value_name = "N", default_value_t = 5)]

@@ -36,16 +36,12 @@ pub(super) fn measure(programs: &Programs) -> Result<String> {
         Ok(line.ok_or("a step says nothing")?.trim().parse()?)
     };
     let (path, copy) = (rate("hot-path ")?, rate("memcpy ")?);
-    let mut text = format!(
+    let formats: Vec<&str> = said.lines().collect();
+    Ok(format!(
         "\nSplitting a page, time, fingerprint and line of each record: {path:.0} MB/s, one in \
          {:.1} of copying ({copy:.0} MB/s); {ENOUGH:.0} MB/s or one in {TIMES:.0} is wanted. Alone, \
-         in MB/s of raw records:",
-        copy / path
-    );
-    for line in said.lines() {
-        text.push_str(&format!(" {line},"));
-    }
-    text.pop();
-    text.push_str(".\n");
-    Ok(text)
+         in MB/s of raw records: {}.\n",
+        copy / path,
+        formats.join(", ")
+    ))
 }

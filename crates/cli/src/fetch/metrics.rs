@@ -7,7 +7,7 @@ use confluence_audit_collector::config::{AuthConfig, SiteConfig};
 use confluence_audit_collector::delivery::Standing;
 pub(super) use confluence_audit_collector::metrics::write;
 use confluence_audit_collector::metrics::{Figures, OutputFigures, Requests, SiteFigures};
-use confluence_audit_collector::spool::Spool;
+use confluence_audit_collector::spool::{SiteState, Spool};
 use confluence_audit_collector::{Found, Result, SiteId, TokenFile};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
@@ -40,7 +40,7 @@ pub(super) async fn of_site(
 ) -> Result<SiteFigures> {
     let state = match id {
         Some(id) => spool.site(id).await?,
-        None => Default::default(),
+        None => SiteState::default(),
     };
     let consent = match &site.auth {
         AuthConfig::Oauth { token_file } => TokenFile::new(token_file).look().ok(),

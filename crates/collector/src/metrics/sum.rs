@@ -35,7 +35,8 @@ pub(super) fn sum(old: &str, new: &str) -> String {
             out.push('\n');
         }
         for (name, value) in family.samples {
-            out.push_str(&format!("{name} {value}\n"));
+            let sample = [name, " ", &value.to_string(), "\n"];
+            out.extend(sample);
         }
     }
     out
@@ -91,7 +92,8 @@ mod tests {
         );
         for (site, status, count) in statuses {
             let labels = format!("site=\"{site}\",status=\"{status}\"");
-            text.push_str(&format!("requests_total{{{labels}}} {count}\n"));
+            let sample = format!("requests_total{{{labels}}} {count}\n");
+            text.push_str(&sample);
         }
         text
     }
