@@ -32,7 +32,7 @@ impl Speaker {
         let text = |text: &str| text.to_owned();
         let (program, args) = match self {
             Self::Noida => (
-                parts.program("noida-db"),
+                parts.packaged("noida_db/noida-db")?,
                 vec![
                     text("start"),
                     text("--only"),
