@@ -168,7 +168,9 @@ before=$(sha256sum $kept)
 request 8080 POST '/_sim/records?count=3' > /dev/null
 within_a_minute is_exact "$files*"
 exact "$files*"
-[ "$before" != "$(sha256sum $kept)" ] || fail "the token was not renewed"
+# A pass that came at once still had the first access token.
+renewed() { [ "$before" != "$(sha256sum $kept)" ]; }
+within_a_minute renewed
 [ "$(stat --format '%a %U:%G' $kept)" = '600 confluence-audit:confluence-audit' ] || fail "mode or owner"
 
 part "A removal keeps what was collected"
