@@ -1,5 +1,6 @@
 //! The daemon as a process: where its page is, what it tells systemd, and how it ends.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -35,11 +36,11 @@ pub(crate) fn configure(site: &Site, interval: &str, sites: &[(&str, &str)], mor
          [[output]]\nkind = \"file\"\npath = \"flattened.json\"\n{more}\n"
     );
     for (name, url) in sites {
-        let site = format!(
+        let _ = write!(
+            text,
             "[[site]]\nname = \"{name}\"\nurl = \"{url}\"\napi_url = \"{url}\"\n\
              auth = {{ kind = \"api-token\", email = \"{EMAIL}\", token_file = \"secrets/token\" }}\n"
         );
-        text.push_str(&site);
     }
     fs::write(site.path("config.toml"), text).unwrap();
 }

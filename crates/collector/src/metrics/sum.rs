@@ -2,6 +2,7 @@
 //! counters begin at zero each time, for a reader could not tell a run of many records from a reset.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// A text in the classic dialect, family by family.
 #[derive(Debug, Default)]
@@ -35,8 +36,8 @@ pub(super) fn sum(old: &str, new: &str) -> String {
             out.push('\n');
         }
         for (name, value) in family.samples {
-            let sample = [name, " ", &value.to_string(), "\n"];
-            out.extend(sample);
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{name} {value}");
         }
     }
     out
@@ -92,8 +93,7 @@ mod tests {
         );
         for (site, status, count) in statuses {
             let labels = format!("site=\"{site}\",status=\"{status}\"");
-            let sample = format!("requests_total{{{labels}}} {count}\n");
-            text.push_str(&sample);
+            let _ = writeln!(text, "requests_total{{{labels}}} {count}");
         }
         text
     }
