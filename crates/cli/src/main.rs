@@ -35,6 +35,8 @@ fn run(args: Args) -> Result<(), report::Failure> {
     // One thread reads ahead while this one is busy with what was read.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        // One for the spool and one for files: each thread more keeps memory of its own.
+        .max_blocking_threads(2)
         .enable_all()
         .build();
     let runtime = runtime.map_err(report::Failure::internal)?;

@@ -12,7 +12,7 @@ use crate::window::{Window, Windows};
 
 /// How many records are in memory at a time, all windows together: that is also what a crash
 /// costs at most.
-const IN_MEMORY: usize = 10_000;
+const IN_MEMORY: usize = 8_000;
 
 /// A window holds at least this many, so that its requests are worth their overlap.
 const SMALLEST: usize = 2_000;

@@ -4,7 +4,6 @@
 //! same form; the keys of an object are sorted, escapes undone. It is written in one pass over the
 //! text, each value where it stands; only members whose keys are out of order are moved then.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::{json, record};
@@ -160,11 +159,14 @@ impl Form<'_> {
     }
 
     fn write_string(&mut self, kind: u8, at: usize) -> usize {
-        let end = json::string_end(self.text, at);
+        let (end, escaped) = json::string(self.text, at);
         let head = self.begin(kind);
-        match json::unescape(&self.text[at..end]) {
-            Cow::Borrowed(bytes) => self.out.extend_from_slice(bytes),
-            Cow::Owned(bytes) => self.out.extend_from_slice(&bytes),
+        if escaped {
+            let text = json::unescape(&self.text[at..end]);
+            self.out.extend_from_slice(&text);
+        } else {
+            let inner = self.text.get(at + 1..end.saturating_sub(1));
+            self.out.extend_from_slice(inner.unwrap_or_default());
         }
         self.end(head, self.out.len() - head);
         end
@@ -193,6 +195,8 @@ impl Form<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use proptest::prelude::*;
 
     use super::*;

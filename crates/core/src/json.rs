@@ -36,16 +36,24 @@ pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// Where the string that opens at `at` ends: the index behind its closing quote.
 #[inline]
-pub(crate) fn string_end(text: &[u8], at: usize) -> usize {
+fn string_end(text: &[u8], at: usize) -> usize {
+    string(text, at).0
+}
+
+/// The same, and whether there is an escape in it.
+#[inline]
+pub(crate) fn string(text: &[u8], at: usize) -> (usize, bool) {
     let mut at = at + 1;
+    let mut escaped = false;
     while let Some(found) = quote_or_backslash(text.get(at..).unwrap_or_default()) {
         at += found;
         if text[at] == b'"' {
-            return at + 1;
+            return (at + 1, escaped);
         }
+        escaped = true;
         at += 2;
     }
-    text.len()
+    (text.len(), escaped)
 }
 
 /// Most strings are short, so the first words are looked at before `memchr` is worth its call.

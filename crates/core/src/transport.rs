@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +34,8 @@ struct Shared {
     remote: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
     settings: HttpBuilder,
+    /// How large bodies are about to be.
+    usual_size: AtomicUsize,
     deprecation_noted: AtomicBool,
 }
 
@@ -105,6 +107,7 @@ impl HttpBuilder {
                 remote: OnceLock::new(),
                 local: OnceLock::new(),
                 settings: self,
+                usual_size: AtomicUsize::new(0),
                 deprecation_noted: AtomicBool::new(false),
             }),
             counters: Counters::default(),
@@ -371,12 +374,26 @@ impl Http {
             Error::new(ErrorKind::Unreachable, what).with_source(e.without_url())
         })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let mut body = BytesMut::new();
+        // Pages are alike: grown by doubling, a body would take up to twice its size.
+        let usual = self.0.shared.usual_size.load(Ordering::Relaxed);
+        let mut body = BytesMut::with_capacity(usual);
         let broken = self.read_body(&mut response, &mut body).await.err();
+        let size = if body.len() > usual {
+            body.len() + body.len() / 16
+        } else {
+            // After a large answer come small ones, too, which shall not take as much for long.
+            usual - usual / 8
+        };
+        self.0.shared.usual_size.store(size, Ordering::Relaxed);
+        let body = if body.capacity() > 2 * body.len() {
+            Bytes::copy_from_slice(&body)
+        } else {
+            body.freeze()
+        };
         let answer = Answer {
             status,
             headers,
-            body: body.freeze(),
+            body,
         };
         Ok((answer, broken))
     }

@@ -22,7 +22,7 @@ pub(super) const FILE: &str = "spool.sqlite3";
 const LOG_PAGES: u32 = 4_000;
 
 /// How much of the database is held in memory: negative, SQLite takes it for KiB.
-const CACHE_KIB: i32 = -8_000;
+const CACHE_KIB: i32 = -5_000;
 
 /// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
