@@ -18,6 +18,7 @@ mod faults;
 mod fetch;
 mod formats;
 mod lines;
+mod many_outputs;
 mod network;
 mod oauth_killed;
 mod oauth_setup;
