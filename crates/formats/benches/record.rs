@@ -59,7 +59,7 @@ fn fingerprint(bencher: Bencher<'_, '_>) {
     each(bencher, |record, _| record.fingerprint());
 }
 
-#[divan::bench(args = Format::ALL)]
-fn format(bencher: Bencher<'_, '_>, format: &Format) {
-    each(bencher, |record, context| line(*format, record, context));
+#[divan::bench(args = Format::ALL.iter().copied())]
+fn format(bencher: Bencher<'_, '_>, format: Format) {
+    each(bencher, |record, context| line(format, record, context));
 }
