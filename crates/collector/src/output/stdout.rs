@@ -90,7 +90,11 @@ fn failed(lines: usize, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
     use super::*;
+    use crate::output::conformance::{self, Place, Promise, Trouble};
 
     /// Takes some bytes, and then its reader has gone. Whatever is not flushed is not there.
     struct Pipe {
@@ -142,5 +146,67 @@ mod tests {
         let error = output.deliver(&entries, None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.to_string().contains("has gone"), "{error}");
+    }
+
+    /// A reader that takes everything, sometimes slowly.
+    #[derive(Clone, Default)]
+    struct Reader {
+        taken: Arc<Mutex<Vec<u8>>>,
+        slow: Arc<AtomicBool>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut some = bytes.len();
+            if self.slow.load(Ordering::Relaxed) {
+                some = some.min(100);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.taken.lock().unwrap().extend_from_slice(&bytes[..some]);
+            Ok(some)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[async_trait]
+    impl Place for Reader {
+        fn output(&self) -> Box<dyn Output> {
+            let name = OutputName::new("stdout");
+            Box::new(StdoutOutput::to(name, self.clone()))
+        }
+
+        async fn arrived(&mut self) -> Vec<String> {
+            let taken = String::from_utf8(self.taken.lock().unwrap().clone()).unwrap();
+            taken.lines().map(String::from).collect()
+        }
+
+        fn troubles(&self) -> &'static [Trouble] {
+            // A reader that goes away never comes back: see above.
+            &[Trouble::Slow]
+        }
+
+        async fn set_trouble(&mut self, trouble: Option<Trouble>) {
+            self.slow.store(trouble.is_some(), Ordering::Relaxed);
+        }
+
+        fn promise(&self) -> Promise {
+            Promise::AtLeastOnce
+        }
+
+        fn dead_letters(&self) -> Option<Vec<String>> {
+            None
+        }
+
+        fn longest_line(&self) -> Option<usize> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn it_passes_the_suite_of_outputs() {
+        conformance::run(async || Reader::default()).await;
     }
 }
