@@ -124,7 +124,7 @@ pub(super) fn check_positions(
 
 fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
     let mut check = transaction.prepare(&format!(
-        "SELECT {}, counted_from FROM chunk JOIN site ON site.id = chunk.site ORDER BY last",
+        "SELECT {}, counted_from FROM chunk LEFT JOIN site ON site.id = chunk.site ORDER BY last",
         Chunk::COLUMNS
     ))?;
     let mut count = transaction

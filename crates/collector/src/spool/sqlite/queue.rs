@@ -44,8 +44,9 @@ pub(super) fn pending(
     let position = output_row(transaction, output)?
         .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
         .seq;
+    // A chunk whose site is not there is damaged, and must not go unseen.
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT {}, name FROM chunk JOIN site ON site.id = chunk.site
+        "SELECT {}, name FROM chunk LEFT JOIN site ON site.id = chunk.site
          WHERE last > ?1 ORDER BY last",
         Chunk::COLUMNS
     ))?;

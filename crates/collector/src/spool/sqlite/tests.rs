@@ -267,6 +267,38 @@ async fn a_record_whose_number_fell_behind_the_outputs_is_missed() {
 }
 
 #[tokio::test]
+async fn a_record_whose_site_is_not_there_is_missed() {
+    let dir = Dir::new();
+    let spool = dir.open().expect("a fresh spool");
+    let output = OutputName::new("file");
+    spool.register(&output).await.expect("registered");
+    let commit = Commit {
+        from: time(0),
+        records: vec![NewRecord {
+            time: time(1),
+            fingerprint: Fingerprint::from_bytes([1; 20]),
+            ordinal: 1,
+            line: Bytes::from_static(b"{}"),
+        }],
+        watermark: time(1),
+        forget_before: time(0),
+        rereads: Vec::new(),
+    };
+    let site = SiteId::new("a");
+    spool.commit(&site, commit).await.expect("committed");
+    drop(spool);
+    let connection = Connection::open(dir.file()).expect("the file");
+    let moved = connection.execute_batch("PRAGMA foreign_keys = OFF; UPDATE chunk SET site = 7");
+    moved.expect("another site");
+    drop(connection);
+    let spool = dir.open().expect("SQLite sees nothing wrong");
+    let pending = spool.pending(&output, 9, 99).await;
+    let error = pending.expect_err("it must not go unseen");
+    assert_eq!(error.kind(), ErrorKind::State, "{error:?}");
+    assert!(!spool.inspect().await.expect("a look").is_empty());
+}
+
+#[tokio::test]
 async fn a_look_stays_right_while_runs_begin_and_end() {
     let dir = Dir::new();
     drop(dir.open().expect("a fresh spool"));
