@@ -120,7 +120,8 @@ impl<'a> Standing<'a> {
             "name": self.config.name,
             "id": self.state.map(|site| site.id.as_str()),
             "watermark": time(self.watermark()),
-            "lag_seconds": seconds(self.watermark()),
+            // While a log is silent its watermark stands still, and nobody is behind.
+            "lag_seconds": seconds(self.watermark().max(self.last_pass())),
             "last_pass": time(self.last_pass()),
             "seconds_since_last_pass": seconds(self.last_pass()),
             "consent": consent,

@@ -142,8 +142,12 @@ impl Figures {
             text,
             Kind::Gauge,
             "lag_seconds",
-            "How far the watermark lies behind the present.",
-            |site| Some(self.now.since(site.watermark?).as_secs_f64()),
+            "How long ago the log was last known to be read to its end.",
+            // While a log is silent its watermark stands still, and nobody is behind.
+            |site| {
+                let read = site.watermark.max(site.last_success)?;
+                Some(self.now.since(read).as_secs_f64())
+            },
         );
         self.of_sites(
             text,

@@ -69,7 +69,7 @@ fn each_figure_is_told() {
             "last_success_timestamp_seconds{site=\"acme\"}",
             "1767261570.25",
         ),
-        ("lag_seconds{site=\"acme\"}", "31.5"),
+        ("lag_seconds{site=\"acme\"}", "30"),
         ("records_total{site=\"acme\"}", "12345"),
         ("duplicates_total{site=\"acme\"}", "67"),
         ("late_records_total{site=\"acme\"}", "6"),
@@ -165,10 +165,27 @@ fn the_file_is_there_whole_and_others_can_read_it() {
     write(&figures(), &path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(sample(&text, "records_total{site=\"acme\"}"), Some("24690"));
-    assert_eq!(sample(&text, "lag_seconds{site=\"acme\"}"), Some("31.5"));
+    assert_eq!(sample(&text, "lag_seconds{site=\"acme\"}"), Some("30"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o644);
     let error = write(&figures(), &dir.path().join("missing/x.prom")).unwrap_err();
     assert_eq!(error.exit_code(), 73);
+}
+
+#[test]
+fn a_log_that_is_silent_is_not_behind_and_one_that_is_caught_up_with_is() {
+    let mut figures = figures();
+    let now = figures.now;
+    let mut lag = |watermark: u64, last_success: Option<u64>| {
+        let before = |hours| now.saturating_sub(Duration::from_hours(hours));
+        let site = &mut figures.sites[0];
+        site.watermark = Some(before(watermark));
+        site.last_success = last_success.map(before);
+        let text = figures.text(Dialect::Classic);
+        sample(&text, "lag_seconds{site=\"acme\"}").map(String::from)
+    };
+    assert_eq!(lag(8, Some(0)).as_deref(), Some("0"));
+    assert_eq!(lag(8, Some(3)).as_deref(), Some("10800"));
+    assert_eq!(lag(2, None).as_deref(), Some("7200"));
 }
