@@ -195,11 +195,11 @@ fn a_token_without_scopes_is_said_to_be_one() {
 
 #[test]
 fn what_does_not_exist_yet_says_what_does() {
-    let error = refusal("[[output]]\naddress = \"x\"\nkind = \"syslog\"");
+    let error = refusal("[[output]]\naddress = \"x\"\nkind = \"kafka\"");
     assert!(
         error
             .to_string()
-            .contains("line 3: there is no kind of output `syslog`")
+            .contains("line 3: there is no kind of output `kafka`")
     );
     assert!(error.remedy().contains("file"));
     let error = refusal("[[output]]\nkind = \"file\"\npath = \"x\"\nformat = \"xml\"");
