@@ -173,7 +173,7 @@ fn settled(bill: &str, epoch: u64) -> Result<String> {
     let bill = bill.replace(&*root().to_string_lossy(), "/confluence-audit");
     let mut bill: serde_json::Value = serde_json::from_str(&bill)?;
     if let Some(bill) = bill.as_object_mut() {
-        bill.remove("serialNumber");
+        bill.shift_remove("serialNumber");
     }
     let time = jiff::Timestamp::from_second(i64::try_from(epoch)?)?;
     bill["metadata"]["timestamp"] = time.to_string().into();

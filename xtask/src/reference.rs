@@ -173,6 +173,7 @@ mod tests {
                 "### confluence-audit fetch",
                 "### confluence-audit generate",
                 "#### confluence-audit generate man",
+                "## confluence-auditd",
                 "## confluence-audit-oauth-setup",
             ]
         );
