@@ -12,7 +12,7 @@ use confluence_audit_collector::delivery::{Delivery, Labels, Standing};
 use confluence_audit_collector::metrics::Figures;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
 use confluence_audit_collector::{
-    Collecting, Error, ErrorKind, Found, Lock, Result, Site, SiteId, Target, collect,
+    Collecting, Error, ErrorKind, Found, LastPass, Lock, Result, Site, SiteId, Target, collect,
     connect_known, forget_if_wrong, remember,
 };
 use confluence_audit_core::{Runtime, SystemRuntime};
@@ -200,8 +200,15 @@ impl<'a> Run<'a> {
     }
 
     fn fail(&mut self, site: &SiteConfig, found: &Found, error: Error) {
+        self.note_last_pass(site, found, Some(&error));
         self.summary.add_site(&site.name, found, Some(&error));
         self.failures.push(error);
+    }
+
+    /// For `status`.
+    fn note_last_pass(&self, site: &SiteConfig, found: &Found, error: Option<&Error>) {
+        let (dir, now) = (self.settings.state_dir(), SystemRuntime.now());
+        LastPass::note(dir, &site.name, now, found, error);
     }
 
     /// Collects from one site; `false` when it is of no use to try another one.
@@ -224,6 +231,7 @@ impl<'a> Run<'a> {
         self.found[index] = *done.as_ref().unwrap_or(&found);
         match done {
             Ok(found) => {
+                self.note_last_pass(config, &found, None);
                 self.summary.add_site(&site.name, &found, None);
                 Ok(true)
             }

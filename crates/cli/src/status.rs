@@ -1,10 +1,12 @@
 //! `status`: how each site stands, as an operator asks for it: how far its log has been read, when
-//! the last pass ended, what waits for outputs, and how long its consent lasts.
+//! the last pass ended and why it failed, what each hour brought, what waits for outputs, and how long its consent lasts.
+
+use std::time::Duration;
 
 use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
 use confluence_audit_collector::spool::{Overview, SiteOverview, Spool as _, SqliteSpool};
 use confluence_audit_collector::token_file::{Kept, day};
-use confluence_audit_collector::{TokenFile, show_size};
+use confluence_audit_collector::{Hours, LastPass, TokenFile, show_size};
 use confluence_audit_core::{Runtime as _, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
@@ -15,17 +17,21 @@ use crate::state::{say, span, waiting};
 
 pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
     let settings = Settings::read(args)?;
-    let overview = match SqliteSpool::open_read_only(settings.state_dir())? {
+    let spool = SqliteSpool::open_read_only(settings.state_dir())?;
+    let overview = match &spool {
         Some(spool) => Some(spool.overview().await?),
         None => None,
     };
     let now = SystemRuntime.now();
-    let sites: Vec<_> = settings
-        .config
-        .sites
-        .iter()
-        .map(|site| Standing::of(site, overview.as_ref()))
-        .collect();
+    let mut sites = Vec::new();
+    for site in &settings.config.sites {
+        let mut standing = Standing::of(site, overview.as_ref());
+        standing.last = LastPass::read(settings.state_dir(), &site.name);
+        if let (Some(spool), Some(state)) = (&spool, standing.state) {
+            standing.day = Some(Hours::committed(spool, &state.id, now).await?.until(now));
+        }
+        sites.push(standing);
+    }
     if as_json {
         let sites: Vec<Value> = sites.iter().map(|site| site.json(now)).collect();
         return say(&json_of(&settings, &sites, overview.as_ref()).to_string());
@@ -48,6 +54,10 @@ struct Standing<'a> {
     state: Option<&'a SiteOverview>,
     /// `None` when it is not read by consent.
     consent: Option<Result<Kept, confluence_audit_collector::Error>>,
+    /// How its last pass ended.
+    last: Option<LastPass>,
+    /// How many records each hour of the last day brought.
+    day: Option<[u32; 24]>,
 }
 
 impl<'a> Standing<'a> {
@@ -64,6 +74,8 @@ impl<'a> Standing<'a> {
             config,
             state: overview.and_then(|overview| overview.sites.iter().find(is_it)),
             consent,
+            last: None,
+            day: None,
         }
     }
 
@@ -87,6 +99,16 @@ impl<'a> Standing<'a> {
         });
         if let Some(at) = self.last_pass() {
             text.push(format!("  last pass {} ago ({at})", span(at, now)));
+        }
+        if let Some(last) = &self.last {
+            text.extend(told(last, now));
+        }
+        if let Some(day) = self.day {
+            let all: u32 = day.iter().fold(0, |sum, hour| sum.saturating_add(*hour));
+            let plot = plot(&day);
+            text.push(format!(
+                "  records an hour, last day: {plot} ({all} in all)"
+            ));
         }
         match &self.consent {
             None => {}
@@ -125,8 +147,47 @@ impl<'a> Standing<'a> {
             "last_pass": time(self.last_pass()),
             "seconds_since_last_pass": seconds(self.last_pass()),
             "consent": consent,
+            "last_error": self.last.as_ref().and_then(|last| last.error.as_ref()),
+            "last_error_at": self.last.as_ref().filter(|last| last.error.is_some())
+                .map(|last| last.ended().to_string()),
+            "late": self.last.as_ref().map(|last| last.late),
+            "late_by_ms": self.last.as_ref().map(|last| last.late_by_ms),
+            "records_an_hour": self.day,
         })
     }
+}
+
+/// What is worth telling of the last pass and those before it.
+fn told(last: &LastPass, now: Timestamp) -> Vec<String> {
+    let mut text = Vec::new();
+    if let Some(error) = &last.error {
+        let ago = span(last.ended(), now);
+        text.push(format!(
+            "  FAILED {ago} ago: {}",
+            printable(&error.message, 2000)
+        ));
+        text.push(format!("    {}", printable(&error.remedy, 2000)));
+    }
+    if last.late > 0 {
+        let by = Timestamp::from_millis(0).saturating_add(Duration::from_millis(last.late_by_ms));
+        let by = span(Timestamp::from_millis(0), by);
+        let (late, records) = (last.late, last.records);
+        text.push(format!(
+            "  {late} of {records} records came late, by {by} at most"
+        ));
+    }
+    text
+}
+
+/// Hours as bars; one with few records has one too.
+fn plot(hours: &[u32]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = hours.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |count: u32| match count {
+        0 => '·',
+        count => BARS[usize::try_from(u64::from(count) * 7 / u64::from(most)).unwrap_or(7)],
+    };
+    hours.iter().map(|count| bar(*count)).collect()
 }
 
 fn text_of(overview: &Overview) -> Vec<String> {

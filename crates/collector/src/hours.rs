@@ -1,6 +1,11 @@
 //! How many records each hour of the last day brought: what an operator sees at a glance.
 
+use std::time::Duration;
+
 use confluence_audit_core::Timestamp;
+
+use crate::spool::Spool;
+use crate::{Result, SiteId};
 
 /// How many hours are kept.
 const HOURS: usize = 24;
@@ -37,6 +42,31 @@ impl Hours {
             let count = &mut self.counts[slot(hour)];
             *count = count.saturating_add(records);
         }
+    }
+
+    /// What was committed of the site over the day before `now`: counted an hour at a time, so that
+    /// little of it is in memory.
+    ///
+    /// # Errors
+    /// What the spool can fail with.
+    pub async fn committed(spool: &dyn Spool, site: &SiteId, now: Timestamp) -> Result<Self> {
+        let hour = Duration::from_millis(HOUR.unsigned_abs());
+        let state = spool.site(site).await?;
+        let mut hours = Self::default();
+        let Some(watermark) = state.watermark else {
+            return Ok(hours);
+        };
+        let day = now.saturating_sub(hour * 24);
+        let mut from = day.max(state.counted_from.unwrap_or(watermark));
+        while from <= watermark {
+            let to = from.saturating_add(hour);
+            let last = Timestamp::from_millis(to.as_millis() - 1);
+            for ((time, _), count) in spool.counts(site, from, last).await? {
+                hours.add(time, count);
+            }
+            from = to;
+        }
+        Ok(hours)
     }
 
     /// Counts all that `other` has counted.

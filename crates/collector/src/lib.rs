@@ -12,6 +12,7 @@ pub mod delivery;
 mod error;
 mod export;
 mod hours;
+mod last_pass;
 mod ledger;
 mod local_disk;
 mod lock;
@@ -44,6 +45,7 @@ pub use connect::{
 pub use error::{Error, ErrorKind, Result};
 pub use export::{Export, export};
 pub use hours::Hours;
+pub use last_pass::{LastError, LastPass};
 pub use lock::Lock;
 pub use pass::Found;
 pub use reread::Reread;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use confluence_audit_collector::schedule::{End, Health, Next, Schedule};
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::{Error, ErrorKind, Found, Result};
+use confluence_audit_collector::{Error, ErrorKind, Found, LastPass, Result};
 use confluence_audit_core::{Runtime as _, SystemRuntime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
@@ -280,6 +280,7 @@ impl Daemon<'_> {
             return Ok(());
         };
         generation.keep(&name, ended.site);
+        self.note_last_pass(&name, &ended.result, generation);
         match ended.result {
             Ok(found) => {
                 say_done(&name, &found, ended.requests, ended.took);
@@ -308,6 +309,22 @@ impl Daemon<'_> {
             }
         }
         Ok(())
+    }
+
+    /// For `status`, which is another process.
+    fn note_last_pass(&self, name: &str, ended: &Result<Found, Failure>, generation: &Generation) {
+        let (dir, now) = (&generation.settings.state_dir, SystemRuntime.now());
+        match ended {
+            Ok(found) => LastPass::note(dir, name, now, found, None),
+            Err(failure) => {
+                let found = {
+                    let known = self.watch.known();
+                    known.sites.get(name).and_then(|notes| notes.current)
+                };
+                let found = found.unwrap_or_default();
+                LastPass::note(dir, name, now, &found, Some(&failure.error));
+            }
+        }
     }
 
     fn settle(&mut self, name: &str, end: End, note: impl FnOnce(&mut SiteNotes)) {

@@ -5,20 +5,15 @@ use std::time::{Duration, Instant};
 
 use confluence_audit_collector::config::{AuthConfig, SiteConfig};
 use confluence_audit_collector::schedule::Pace;
-use confluence_audit_collector::spool::Spool as _;
 use confluence_audit_collector::{
     Collecting, Error, ErrorKind, Found, Hours, Result, Site, TokenFile, connect_known,
     forget_if_wrong, read, remember,
 };
-use confluence_audit_core::{Http, Runtime as _, SystemRuntime, Timestamp};
+use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
 use crate::generation::{Findings, Outlets};
 use crate::settings::Settings;
 use crate::watch::{ConsentNotes, Watch};
-
-/// What of a site's past is shown.
-const DAY: Duration = Duration::from_hours(24);
-const HOUR: Duration = Duration::from_hours(1);
 
 /// What a pass works with.
 pub(crate) struct Pass {
@@ -138,21 +133,7 @@ impl Pass {
             return Ok(());
         }
         let (spool, now) = (&self.outlets.spool, SystemRuntime.now());
-        let state = spool.site(&site.id).await?;
-        let mut hours = Hours::default();
-        if let Some(watermark) = state.watermark {
-            let mut from = now
-                .saturating_sub(DAY)
-                .max(state.counted_from.unwrap_or(watermark));
-            while from <= watermark {
-                let to = from.saturating_add(HOUR);
-                let last = Timestamp::from_millis(to.as_millis() - 1);
-                for ((time, _), count) in spool.counts(&site.id, from, last).await? {
-                    hours.add(time, count);
-                }
-                from = to;
-            }
-        }
+        let hours = Hours::committed(spool, &site.id, now).await?;
         self.watch.note(&self.name, |notes| notes.seed(&hours));
         Ok(())
     }

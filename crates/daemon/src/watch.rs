@@ -93,7 +93,7 @@ pub(crate) struct SiteNotes {
     pub(crate) is_seeded: bool,
     counted: Counted,
     /// What the pass under way has found.
-    current: Option<Found>,
+    pub(crate) current: Option<Found>,
     pace: Option<Arc<Pace>>,
     http: Option<Http>,
     requests_before: BTreeMap<u16, u64>,
