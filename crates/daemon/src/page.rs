@@ -235,7 +235,8 @@ fn write_site(page: &mut String, state: State, site: &SiteView, now: Timestamp) 
     };
     fact(
         "Lag",
-        &match notes.read_until() {
+        // While a log is silent its watermark stands still, and nobody is behind.
+        &match notes.read_until().max(notes.last_success) {
             Some(at) => format!(
                 "<time datetime=\"{at}\" title=\"read up to {at}\">{}</time>",
                 long(now.since(at))
