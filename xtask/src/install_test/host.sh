@@ -75,9 +75,9 @@ systemctl start confluence-audit.timer
 
 part "An upgrade keeps state, configuration and what is enabled"
 systemctl stop confluence-audit.timer
-before=$(sha256sum /var/lib/confluence-audit/*)
+before=$(find /var/lib/confluence-audit -type f -exec sha256sum {} +)
 dpkg --install /root/newer/*.deb
-[ "$before" = "$(sha256sum /var/lib/confluence-audit/*)" ] || fail "the state is another"
+[ "$before" = "$(find /var/lib/confluence-audit -type f -exec sha256sum {} +)" ] || fail "the state is another"
 grep --quiet '"5s"' /etc/confluence-audit/config.toml || fail "the configuration is another"
 systemctl is-enabled confluence-audit.timer
 systemctl start confluence-audit.timer

@@ -38,7 +38,10 @@ pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: 
     }
     match site.client.retention().await {
         Ok(retention) => {
-            let units = printable(&retention.units, 40).to_lowercase();
+            let mut units = printable(&retention.units, 40).to_lowercase();
+            if retention.number == 1 && units.ends_with('s') {
+                units.pop();
+            }
             let text = format!("records are kept for {} {units}", retention.number);
             findings.good(name, &text);
         }
