@@ -70,20 +70,17 @@ impl LastPass {
     }
 
     fn write(&self, dir: &Path, site: &str) -> io::Result<()> {
-        let path = file(dir, site);
-        let folder = path.parent().unwrap_or(dir);
-        fs::create_dir_all(folder)?;
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        let mut new = tempfile::NamedTempFile::new_in(dir)?;
         serde_json::to_writer(&mut new, self)?;
         new.write_all(b"\n")?;
-        new.persist(path)?;
+        new.persist(file(dir, site))?;
         Ok(())
     }
 }
 
 /// A site's name is safe as a part of a file's.
 fn file(dir: &Path, site: &str) -> PathBuf {
-    dir.join("last-pass").join(format!("{site}.json"))
+    dir.join(format!("last-pass.{site}.json"))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -127,7 +124,7 @@ mod tests {
         };
         assert_eq!(last, expected);
         // Damage costs nothing but what it said.
-        fs::write(dir.path().join("last-pass/acme.json"), "{").unwrap();
+        fs::write(dir.path().join("last-pass.acme.json"), "{").unwrap();
         assert_eq!(note(3, found, None).records, 5);
     }
 }
