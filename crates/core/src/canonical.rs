@@ -4,6 +4,7 @@
 //! same form; the keys of an object are sorted, escapes undone. It is written in one pass over the
 //! text, each value where it stands; only members whose keys are out of order are moved then.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::{json, record};
@@ -33,16 +34,54 @@ enum Place {
     Elsewhere,
 }
 
-/// The canonical form of a record's compact text.
-pub(crate) fn canonical(line: &[u8]) -> Vec<u8> {
-    let mut form = Form {
-        text: line,
-        out: Vec::with_capacity(2 * line.len()),
+/// Buffers larger than this are not kept for the next record.
+const KEPT: usize = 1 << 16;
+
+thread_local! {
+    /// What the last record of this thread was written with: most records take no allocation.
+    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers::NONE) };
+}
+
+#[derive(Default)]
+struct Buffers {
+    out: Vec<u8>,
+    members: Vec<Member>,
+    sorted: Vec<u8>,
+}
+
+impl Buffers {
+    const NONE: Self = Self {
+        out: Vec::new(),
         members: Vec::new(),
         sorted: Vec::new(),
     };
+}
+
+/// Hands the canonical form of a record's compact text to `take`.
+pub(crate) fn canonical<T>(line: &[u8], take: impl FnOnce(&[u8]) -> T) -> T {
+    let Buffers {
+        mut out,
+        mut members,
+        sorted,
+    } = BUFFERS.take();
+    out.clear();
+    members.clear();
+    let mut form = Form {
+        text: line,
+        out,
+        members,
+        sorted,
+    };
     form.write(0, Place::Record, 0);
-    form.out
+    let taken = take(&form.out);
+    if form.out.capacity() <= KEPT {
+        BUFFERS.set(Buffers {
+            out: form.out,
+            members: form.members,
+            sorted: form.sorted,
+        });
+    }
+    taken
 }
 
 struct Form<'a> {
@@ -55,6 +94,8 @@ struct Form<'a> {
 
 /// Where a member stands in what was written.
 struct Member {
+    /// The first bytes of its key, as a number of the same order: most keys differ there.
+    prefix: u64,
     key: Range<usize>,
     end: usize,
 }
@@ -62,7 +103,6 @@ struct Member {
 impl Form<'_> {
     /// Writes the value that begins at `at`, and says where it ends.
     fn write(&mut self, at: usize, place: Place, depth: usize) -> usize {
-        let first = self.text.get(at);
         if place == Place::Time {
             let end = json::value_end(self.text, at);
             if let Some(time) = record::time_of(&self.text[at.min(end)..end]) {
@@ -72,7 +112,7 @@ impl Form<'_> {
                 return end;
             }
         }
-        match first {
+        match self.text.get(at) {
             Some(b'"') => self.write_string(b's', at),
             Some(b'{' | b'[') if depth >= DEEPEST => self.write_as_it_is(b'd', at),
             Some(b'{') => self.write_object(at, place, depth),
@@ -85,6 +125,8 @@ impl Form<'_> {
     fn write_object(&mut self, at: usize, place: Place, depth: usize) -> usize {
         let head = self.begin(b'o');
         let outer = self.members.len();
+        let mut in_order = true;
+        let mut before = None;
         let mut at = at + 1;
         while self.text.get(at) == Some(&b'"') {
             let begin = self.out.len();
@@ -101,9 +143,12 @@ impl Form<'_> {
                 at = json::value_end(self.text, at);
                 self.out.truncate(begin);
             } else {
+                let prefix = prefix(name);
                 at = self.write(at, inner, depth + 1);
+                in_order &= before < Some(prefix);
+                before = Some(prefix);
                 let end = self.out.len();
-                self.members.push(Member { key, end });
+                self.members.push(Member { prefix, key, end });
             }
             if self.text.get(at) != Some(&b',') {
                 break;
@@ -111,7 +156,10 @@ impl Form<'_> {
             at += 1;
         }
         self.end(head, self.members.len() - outer);
-        self.sort(outer);
+        if !in_order {
+            self.sort(outer);
+        }
+        self.members.truncate(outer);
         at + 1
     }
 
@@ -125,21 +173,21 @@ impl Form<'_> {
             ..
         } = self;
         let its = &mut members[outer..];
-        let key = |member: &Member| &out[member.key.clone()];
-        if let Some(first) = its.first()
-            && !its.is_sorted_by(|a, b| key(a) <= key(b))
-        {
-            let begin = first.key.start - HEAD;
-            // Stable: a key that stands twice keeps both values, in their order.
-            its.sort_by(|a, b| key(a).cmp(key(b)));
-            sorted.clear();
-            for member in its.iter() {
-                sorted.extend_from_slice(&out[member.key.start - HEAD..member.end]);
-            }
-            out.truncate(begin);
-            out.extend_from_slice(sorted);
+        let Some(first) = its.first() else {
+            return;
+        };
+        let begin = first.key.start - HEAD;
+        // Stable: a key that stands twice keeps both values, in their order.
+        its.sort_by(|a, b| {
+            let by_prefix = a.prefix.cmp(&b.prefix);
+            by_prefix.then_with(|| out[a.key.clone()].cmp(&out[b.key.clone()]))
+        });
+        sorted.clear();
+        for member in its.iter() {
+            sorted.extend_from_slice(&out[member.key.start - HEAD..member.end]);
         }
-        members.truncate(outer);
+        out.truncate(begin);
+        out.extend_from_slice(sorted);
     }
 
     fn write_array(&mut self, at: usize, depth: usize) -> usize {
@@ -158,9 +206,31 @@ impl Form<'_> {
         at + 1
     }
 
+    /// Copies a string while it looks for its end; one with an escape is begun again.
+    #[inline]
     fn write_string(&mut self, kind: u8, at: usize) -> usize {
-        let (end, escaped) = json::string(self.text, at);
         let head = self.begin(kind);
+        let mut rest = self.text.get(at + 1..).unwrap_or_default();
+        while let Some((chunk, behind)) = rest.split_first_chunk::<{ json::CHUNK }>() {
+            self.out.extend_from_slice(chunk);
+            let Some(found) = json::quote_or_backslash_in(chunk) else {
+                rest = behind;
+                continue;
+            };
+            if chunk.get(found) != Some(&b'"') {
+                break;
+            }
+            self.out.truncate(self.out.len() - json::CHUNK + found);
+            self.end(head, self.out.len() - head);
+            return self.text.len() - rest.len() + found + 1;
+        }
+        self.out.truncate(head);
+        self.write_string_in_steps(head, at)
+    }
+
+    #[cold]
+    fn write_string_in_steps(&mut self, head: usize, at: usize) -> usize {
+        let (end, escaped) = json::string(self.text, at);
         if escaped {
             let text = json::unescape(&self.text[at..end]);
             self.out.extend_from_slice(&text);
@@ -182,14 +252,27 @@ impl Form<'_> {
     }
 
     /// Begins a value: what comes behind its type and length.
+    #[inline]
     fn begin(&mut self, kind: u8) -> usize {
-        self.out.push(kind);
-        self.out.extend_from_slice(&[0; HEAD - 1]);
+        self.out.extend_from_slice(&[kind, 0, 0, 0, 0, 0, 0, 0, 0]);
         self.out.len()
     }
 
+    #[inline]
     fn end(&mut self, begin: usize, length: usize) {
         self.out[begin - (HEAD - 1)..begin].copy_from_slice(&(length as u64).to_le_bytes());
+    }
+}
+
+/// The first eight bytes of a key, as a number; a shorter key counts as if zeros followed.
+#[inline]
+fn prefix(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => key
+            .iter()
+            .rev()
+            .fold(0, |prefix, byte| prefix >> 8 | u64::from(*byte) << 56),
     }
 }
 
@@ -290,12 +373,13 @@ mod tests {
         fn one_pass_writes_what_value_by_value_is_written(text in compact()) {
             let mut expected = Vec::new();
             plainly(&mut expected, text.as_bytes(), Place::Record, 0);
-            prop_assert_eq!(canonical(text.as_bytes()), expected);
+            let form = canonical(text.as_bytes(), <[u8]>::to_vec);
+            prop_assert_eq!(form, expected);
         }
 
         #[test]
         fn what_is_no_json_ends_all_the_same(text in "[\\[\\]{}\",:\\\\a1 ]{0,40}") {
-            canonical(text.as_bytes());
+            canonical(text.as_bytes(), |_| ());
         }
     }
 }

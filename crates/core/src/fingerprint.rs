@@ -43,7 +43,7 @@ impl Fingerprint {
 
     /// The fingerprint of a record's compact text.
     pub(crate) fn of(line: &[u8]) -> Self {
-        let hash = blake3::hash(&canonical(line));
+        let hash = canonical(line, blake3::hash);
         let mut bytes = [0; Self::LEN];
         bytes.copy_from_slice(&hash.as_bytes()[..Self::LEN]);
         Self(bytes)

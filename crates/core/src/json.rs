@@ -62,14 +62,32 @@ fn quote_or_backslash(text: &[u8]) -> Option<usize> {
     const WORDS: usize = 4;
     let (words, _) = text.as_chunks::<8>();
     for (index, word) in words.iter().take(WORDS).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
+        let found = quotes_and_backslashes(u64::from_le_bytes(*word));
         if found != 0 {
             return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }
     }
     let looked_at = words.len().min(WORDS) * 8;
     memchr2(b'"', b'\\', &text[looked_at..]).map(|found| looked_at + found)
+}
+
+/// How many bytes of a string are looked at together.
+pub(crate) const CHUNK: usize = 16;
+
+/// Where the first quote or backslash of `chunk` is.
+#[inline]
+pub(crate) fn quote_or_backslash_in(chunk: &[u8; CHUNK]) -> Option<usize> {
+    let (words, _) = chunk.as_chunks::<8>();
+    words.iter().enumerate().find_map(|(index, word)| {
+        let found = quotes_and_backslashes(u64::from_le_bytes(*word));
+        (found != 0).then(|| index * 8 + found.trailing_zeros() as usize / 8)
+    })
+}
+
+/// The high bit of each byte that is one of them; behind the first one others may be set too.
+#[inline]
+const fn quotes_and_backslashes(word: u64) -> u64 {
+    zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))
 }
 
 const ONES: u64 = u64::MAX / 0xff;
