@@ -8,30 +8,66 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-/// The value's text without insignificant white space; borrowed when there was none.
-pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
-    let mut out: Option<Vec<u8>> = None;
-    let mut kept = 0; // everything before it is in `out`, once there is one
+/// The value's text without insignificant white space.
+pub(crate) fn compact(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut kept = 0; // everything before it is in `out`
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => at = string_end(text, at),
             b' ' | b'\t' | b'\n' | b'\r' => {
-                out.get_or_insert_with(|| Vec::with_capacity(text.len()))
-                    .extend_from_slice(&text[kept..at]);
+                out.extend_from_slice(&text[kept..at]);
                 at += 1;
                 kept = at;
             }
             _ => at += 1,
         }
     }
-    match out {
-        None => Cow::Borrowed(text),
-        Some(mut out) => {
-            out.extend_from_slice(&text[kept..]);
-            Cow::Owned(out)
+    out.extend_from_slice(&text[kept..]);
+    out
+}
+
+/// What one pass over a value's text finds.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Found {
+    /// There is insignificant white space.
+    Space,
+    /// The text is compact, and in it the value of the first member with the key begins here.
+    Member(usize),
+    /// The text is compact, and there is no such member.
+    Nothing,
+}
+
+/// Whether the value's text is compact, and if so, where in it the value of the first member
+/// called `key` (with its quotes) begins.
+pub(crate) fn find_if_compact(text: &[u8], key: &[u8]) -> Found {
+    let mut found = None;
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                let end = string_end(text, at);
+                // In compact text a colon stands behind keys only.
+                if depth == 1
+                    && found.is_none()
+                    && text.get(at..end) == Some(key)
+                    && text.get(end) == Some(&b':')
+                {
+                    found = Some(end + 1);
+                }
+                at = end;
+                continue;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => return Found::Space,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
         }
+        at += 1;
     }
+    found.map_or(Found::Nothing, Found::Member)
 }
 
 /// Where the string that opens at `at` ends: the index behind its closing quote.
@@ -251,11 +287,12 @@ mod tests {
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<String>().prop_map(Value::from),
+            "[ab]".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::vec((any::<String>(), inner), 0..5)
+                prop::collection::vec((prop_oneof![any::<String>(), "[ab]"], inner), 0..5)
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
@@ -265,9 +302,10 @@ mod tests {
         #[test]
         fn pretty_text_compacts_to_what_serde_json_writes_compactly(value in any_json()) {
             let pretty = serde_json::to_vec_pretty(&value).unwrap();
-            prop_assert_eq!(compact(&pretty).into_owned(), serde_json::to_vec(&value).unwrap());
+            prop_assert_eq!(compact(&pretty), serde_json::to_vec(&value).unwrap());
             let tight = serde_json::to_vec(&value).unwrap();
-            prop_assert!(matches!(compact(&tight), Cow::Borrowed(_)));
+            let spaced = find_if_compact(&pretty, b"\"a\"") == Found::Space;
+            prop_assert_eq!(spaced, pretty != tight);
         }
 
         #[test]
@@ -280,6 +318,13 @@ mod tests {
                 .map(|(k, v)| (k.clone().into_bytes(), serde_json::to_vec(v).unwrap()))
                 .collect();
             prop_assert_eq!(own, theirs);
+            for name in ["a", "b"] {
+                let key = format!("\"{name}\"");
+                let found = members(&text)
+                    .find(|m| &text[m.key.clone()] == key.as_bytes())
+                    .map_or(Found::Nothing, |m| Found::Member(m.value.start));
+                prop_assert_eq!(find_if_compact(&text, key.as_bytes()), found);
+            }
             let own: Vec<_> = elements(&text).map(|e| text[e].to_vec()).collect();
             let theirs: Vec<_> = value.as_array().into_iter().flatten()
                 .map(|v| serde_json::to_vec(v).unwrap())

@@ -3,14 +3,14 @@
 //! Everything that is delivered is a [`RawRecord`]; the types are for those who want to look
 //! inside. A record that does not fit the types is still a [`RawRecord`], so nothing is dropped.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp, decode, json};
+use crate::json::{self, Found};
+use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp, decode};
 
 /// A record as the server wrote it, on one line.
 ///
@@ -45,11 +45,14 @@ impl RawRecord {
 
     /// The record whose well-formed text is `text`, a part of `body`, whose memory it shares.
     pub(crate) fn within(body: &Bytes, text: &str) -> Self {
-        let line = match json::compact(text.as_bytes()) {
-            Cow::Borrowed(line) => body.slice_ref(line),
-            Cow::Owned(line) => line.into(),
+        let text = text.as_bytes();
+        let time = match json::find_if_compact(text, TIME) {
+            Found::Space => return Self::from_line(json::compact(text).into()),
+            Found::Member(at) => time_of(&text[at..json::value_end(text, at)]),
+            Found::Nothing => None,
         };
-        Self::from_line(line)
+        let line = body.slice_ref(text);
+        Self { line, time }
     }
 
     /// The record on one line, without a line break at its end.
@@ -115,15 +118,21 @@ impl fmt::Debug for RawRecord {
     }
 }
 
+/// The key of the time, as it is written.
+const TIME: &[u8] = br#""creationDate""#;
+
 /// The time that a record tells.
 fn time_in(line: &[u8]) -> Option<Timestamp> {
     json::members(line)
-        .find(|member| &line[member.key.clone()] == br#""creationDate""#)
+        .find(|member| &line[member.key.clone()] == TIME)
         .and_then(|member| time_of(&line[member.value]))
 }
 
 /// The time that a `creationDate` of this text gives.
 pub(crate) fn time_of(value: &[u8]) -> Option<Timestamp> {
+    if let Some(millis) = digits(value) {
+        return Some(Timestamp::from_millis(millis));
+    }
     let text = std::str::from_utf8(value).ok()?;
     let quoted = text
         .strip_prefix('"')
@@ -136,6 +145,18 @@ pub(crate) fn time_of(value: &[u8]) -> Option<Timestamp> {
         return Timestamp::parse_rfc3339(number);
     }
     whole(number.parse().ok()?)
+}
+
+/// A number of digits alone, as nearly every time is.
+fn digits(value: &[u8]) -> Option<i64> {
+    // So many digits fit.
+    if value.is_empty() || value.len() > 18 {
+        return None;
+    }
+    value.iter().try_fold(0, |number: i64, byte| {
+        byte.is_ascii_digit()
+            .then(|| number * 10 + i64::from(byte - b'0'))
+    })
 }
 
 /// A number such as `1.643097111962E12`, when it is whole and exact.
