@@ -143,7 +143,7 @@ impl Form<'_> {
                 at = json::value_end(self.text, at);
                 self.out.truncate(begin);
             } else {
-                let prefix = prefix(name);
+                let prefix = prefix(&self.out, key.start);
                 at = self.write(at, inner, depth + 1);
                 in_order &= before < Some(prefix);
                 before = Some(prefix);
@@ -264,16 +264,18 @@ impl Form<'_> {
     }
 }
 
-/// The first eight bytes of a key, as a number; a shorter key counts as if zeros followed.
+/// The first eight bytes of the key at the end of `written`, as a number; a shorter key counts as if
+/// zeros followed.
 #[inline]
-fn prefix(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => key
-            .iter()
-            .rev()
-            .fold(0, |prefix, byte| prefix >> 8 | u64::from(*byte) << 56),
+fn prefix(written: &[u8], key: usize) -> u64 {
+    let length = written.len() - key;
+    if let Some(bytes) = written[key..].first_chunk() {
+        return u64::from_be_bytes(*bytes);
     }
+    // Its head is before it, so that there are eight bytes; what is not the key's is shifted out.
+    let last = written.last_chunk().copied().unwrap_or_default();
+    let others = 64 - 8 * u32::try_from(length).unwrap_or_default();
+    u64::from_be_bytes(last).checked_shl(others).unwrap_or(0)
 }
 
 #[cfg(test)]
