@@ -2,8 +2,9 @@
 
 mod lines;
 
-use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -63,10 +64,13 @@ fn println_to_stdout(text: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
 }
 
+/// How much is written at once.
+const WRITTEN: usize = 1 << 18;
+
 /// Where the lines go.
 enum Sink {
     Stdout {
-        out: BufWriter<io::Stdout>,
+        out: BufWriter<File>,
         terminal: bool,
     },
     /// A file beside its place, which it takes when it is complete.
@@ -79,10 +83,12 @@ enum Sink {
 impl Sink {
     fn open(path: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            let out = BufWriter::new(io::stdout());
+            // The standard library's own would look for the last line break of all that passes.
+            let stdout = io::stdout();
+            let file = stdout.as_fd().try_clone_to_owned();
             return Ok(Self::Stdout {
-                out,
-                terminal: io::stdout().is_terminal(),
+                out: BufWriter::with_capacity(WRITTEN, file.map_err(Failure::stdout)?.into()),
+                terminal: stdout.is_terminal(),
             });
         }
         let dir = directory(path);
@@ -96,7 +102,7 @@ impl Sink {
                     "Create the directory, writable for this user, or choose another place.";
                 Error::new(ErrorKind::OutputCreate, message, remedy).with_source(error)
             })?;
-        let out = BufWriter::with_capacity(1 << 18, file);
+        let out = BufWriter::with_capacity(WRITTEN, file);
         Ok(Self::File {
             out,
             path: path.to_owned(),
@@ -105,20 +111,16 @@ impl Sink {
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Self::File { out, .. } => {
-                out.write_all(line)?;
-                out.write_all(b"\n")
-            }
-            Self::Stdout { out, terminal } => {
-                let text = String::from_utf8_lossy(line);
+            Self::Stdout {
+                out,
+                terminal: true,
+            } => {
                 // What a record says must not steer the terminal of whoever looks at it.
-                let text = if *terminal {
-                    printable_json(&text)
-                } else {
-                    Cow::Borrowed(&*text)
-                };
-                writeln!(out, "{text}")
+                let text = String::from_utf8_lossy(line);
+                writeln!(out, "{}", printable_json(&text))
             }
+            Self::Stdout { out, .. } => write_line(out, line),
+            Self::File { out, .. } => write_line(out, line),
         }
     }
 
@@ -141,11 +143,16 @@ impl Sink {
     }
 }
 
+fn write_line(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
+    out.write_all(line)?;
+    out.write_all(b"\n")
+}
+
 fn put(out: BufWriter<NamedTempFile>, path: &Path) -> io::Result<()> {
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    std::fs::File::open(directory(path))?.sync_all()
+    File::open(directory(path))?.sync_all()
 }
 
 fn file_failed(path: &Path, error: io::Error) -> Failure {
