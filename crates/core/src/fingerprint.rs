@@ -53,7 +53,14 @@ impl Fingerprint {
 /// Lower-case hexadecimal, 40 digits.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Each line that is written has it, so it is spelled at once and not digit by digit.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |bits: u8| char::from(DIGITS[usize::from(bits & 0xf)]);
+        let digits = self
+            .0
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
+        f.write_str(&digits.collect::<String>())
     }
 }
 
