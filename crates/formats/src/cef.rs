@@ -45,26 +45,27 @@ use confluence_audit_core::{RawRecord, printable_json};
 
 use crate::event::Event;
 use crate::meaning::Area;
-use crate::text::{changes, objects};
+use crate::text::{changes, objects, push_escaped};
 use crate::{Context, Line};
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
-    match Event::read(record) {
-        Ok(event) => Line::fitting(fitting(&event, context)),
+    let text = record.as_str();
+    match Event::read(record, text) {
+        Ok(event) => Line::fitting(fitting(&event, context, text.len())),
         Err(why) => {
-            let mut out = String::new();
-            push(&mut out, "rt", &context.time.as_millis().to_string());
+            let mut out = header("unfit", "Record that does not fit", 3, text.len());
+            push_first(&mut out, "rt", context.time.as_millis());
             push(&mut out, "reason", &why);
             // JSON's own escapes: the format has none for what could break the line.
-            push_custom(&mut out, "cs6", "Record", &printable_json(record.as_str()));
+            push_custom(&mut out, "cs6", "Record", &printable_json(text));
             push_place(&mut out, context);
-            Line::unfit(header("unfit", "Record that does not fit", 3) + &out)
+            Line::unfit(out)
         }
     }
 }
 
-fn fitting(event: &Event, context: &Context<'_>) -> String {
+fn fitting(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
     let record = &event.record;
     let area = event.meaning.area;
     let severity = match area {
@@ -72,19 +73,15 @@ fn fitting(event: &Event, context: &Context<'_>) -> String {
         Some(Area::Settings) => 4,
         Some(Area::Space | Area::Content) | None => 3,
     };
-    let name = match record.summary.as_str() {
+    let name = match &*record.summary {
         "" => "Audit record",
         summary => summary,
     };
-    let mut out = String::new();
-    push(
-        &mut out,
-        "rt",
-        &record.creation_date.as_millis().to_string(),
-    );
+    let mut out = header(name, name, severity, likely);
+    push_first(&mut out, "rt", record.time().as_millis());
     push(&mut out, "cat", &record.category);
-    let account = record.author.account_id.as_deref();
-    push(&mut out, "suid", account.unwrap_or_default());
+    let account = record.author.account_id.as_ref();
+    push(&mut out, "suid", account.map_or("", |id| id));
     push(&mut out, "suser", &record.author.display_name);
     match event.ip() {
         Some(IpAddr::V4(_)) => push(&mut out, "src", event.address()),
@@ -104,30 +101,24 @@ fn fitting(event: &Event, context: &Context<'_>) -> String {
     push(&mut out, "msg", &record.description);
     let affected = &record.affected_object;
     push_custom(&mut out, "cs1", "Affected object", &affected.name);
-    push_custom(
-        &mut out,
-        "cs2",
-        "Affected object type",
-        &affected.object_type,
-    );
+    push_custom(&mut out, "cs2", "Affected object type", &affected.kind);
     let associated = objects(&record.associated_objects);
     push_custom(&mut out, "cs3", "Associated objects", &associated);
     let changed = changes(&record.changed_values);
     push_custom(&mut out, "cs4", "Changed values", &changed);
     push_place(&mut out, context);
-    header(name, name, severity) + &out
+    out
 }
 
-fn header(class: &str, name: &str, severity: u8) -> String {
-    let mut out = String::from("CEF:0|Atlassian|Confluence|Cloud|");
+fn header(class: &str, name: &str, severity: u8, likely: usize) -> String {
+    let mut out = String::with_capacity(likely + 512);
+    out.push_str("CEF:0|Atlassian|Confluence|Cloud|");
     for text in [class, name] {
-        for char in text.chars() {
-            match char {
-                '\\' | '|' => out.extend(['\\', char]),
-                char if breaks(char) => out.push(' '),
-                char => out.push(char),
-            }
-        }
+        push_escaped(&mut out, text, may_begin::<b'|'>, |out, char| match char {
+            '\\' | '|' => out.extend(['\\', char]),
+            char if breaks(char) => out.push(' '),
+            char => out.push(char),
+        });
         out.push('|');
     }
     // Writing to a string cannot fail.
@@ -147,29 +138,33 @@ fn push_place(out: &mut String, context: &Context<'_>) {
 
 fn push_custom(out: &mut String, key: &str, label: &str, value: &str) {
     if !value.is_empty() {
-        push(out, &format!("{key}Label"), label);
+        out.extend([" ", key, "Label=", label]);
         push(out, key, value);
     }
+}
+
+/// The first pair stands right behind the header.
+fn push_first(out: &mut String, key: &str, value: i64) {
+    let _ = write!(out, "{key}={value}");
 }
 
 fn push(out: &mut String, key: &str, value: &str) {
     if value.is_empty() {
         return;
     }
-    if !out.is_empty() {
-        out.push(' ');
-    }
-    out.push_str(key);
-    out.push('=');
-    for char in value.chars() {
-        match char {
-            '\\' | '=' => out.extend(['\\', char]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            char if breaks(char) => out.push(' '),
-            char => out.push(char),
-        }
-    }
+    out.extend([" ", key, "="]);
+    push_escaped(out, value, may_begin::<b'='>, |out, char| match char {
+        '\\' | '=' => out.extend(['\\', char]),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        char if breaks(char) => out.push(' '),
+        char => out.push(char),
+    });
+}
+
+/// Whether a character that begins with this byte may need an escape, where `MARK` does.
+fn may_begin<const MARK: u8>(byte: u8) -> bool {
+    matches!(byte, b'\\' | 0..0x20 | 0x7f | 0xc2 | 0xe2) || byte == MARK
 }
 
 /// Whether some reader may take it for the end of the line, or a terminal for a command.

@@ -38,7 +38,7 @@
 use confluence_audit_core::{RawRecord, printable, printable_json};
 
 use crate::event::Event;
-use crate::text::{changes, objects};
+use crate::text::{changes, objects, push_escaped};
 use crate::{Context, Line};
 
 /// The columns' names: what a file begins with.
@@ -48,23 +48,24 @@ pub const HEADER: &str = "Date,Author,Remote address,Category,Summary,Affected o
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
+    let text = record.as_str();
     let event_id = context.event_id().to_string();
     let place = [context.site, context.site_id, &event_id];
-    match Event::read(record) {
+    match Event::read(record, text) {
         Ok(event) => {
             let event = &event.record;
-            let own = [
-                &event.creation_date.to_string(),
+            let own: [&str; 11] = [
+                &event.time().to_string(),
                 &event.author.display_name,
                 &event.remote_address,
                 &event.category,
                 &event.summary,
                 &event.affected_object.name,
-                &event.affected_object.object_type,
+                &event.affected_object.kind,
                 &changes(&event.changed_values),
                 &objects(&event.associated_objects),
                 &event.description,
-                event.author.account_id.as_deref().unwrap_or_default(),
+                event.author.account_id.as_ref().map_or("", |id| id),
             ];
             Line::fitting(row(own, place, ["", ""]))
         }
@@ -72,15 +73,18 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
             let time = context.time.to_string();
             let own = [&time, "", "", "", "", "", "", "", "", "", ""];
             // JSON's own escapes, so that the record stays JSON.
-            let record = printable_json(record.as_str());
+            let record = printable_json(text);
             Line::unfit(row(own, place, [&record, &why]))
         }
     }
 }
 
 fn row(own: [&str; 11], place: [&str; 3], unfit: [&str; 2]) -> String {
-    let mut out = String::new();
-    for cell in own.iter().chain(&place).chain(&unfit) {
+    let cells = own.iter().chain(&place).chain(&unfit);
+    // With the quotes and the commas, and some for escapes.
+    let likely = cells.clone().map(|cell| cell.len() + 4).sum();
+    let mut out = String::with_capacity(likely);
+    for cell in cells {
         if !out.is_empty() {
             out.push(',');
         }
@@ -88,8 +92,16 @@ fn row(own: [&str; 11], place: [&str; 3], unfit: [&str; 2]) -> String {
         if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
             out.push('\'');
         }
-        out.push_str(&printable(cell, usize::MAX).replace('"', "\"\""));
+        push_escaped(&mut out, cell, may_begin, |out, char| match char {
+            '"' => out.push_str("\"\""),
+            char => out.push_str(&printable(char.encode_utf8(&mut [0; 4]), 1)),
+        });
         out.push('"');
     }
     out
+}
+
+/// Whether a character that begins with this byte may need an escape.
+fn may_begin(byte: u8) -> bool {
+    matches!(byte, b'"' | 0..0x20 | 0x7f | 0xc2 | 0xd8 | 0xe2)
 }

@@ -50,12 +50,13 @@
 
 mod template;
 
-use confluence_audit_core::{AuditRecord, RawRecord};
-use serde_json::{Map, Value, json};
+use confluence_audit_core::RawRecord;
+use serde_json::{Map, Value};
 
 use crate::event::{Event, group};
-use crate::json::{prune, rfc3339, to_line};
+use crate::json::{Json, rfc3339};
 use crate::meaning::{Area, Deed, Meaning};
+use crate::view::{Change, Object, Text};
 use crate::{Context, Line};
 
 pub use template::{Engine, index_template};
@@ -65,91 +66,136 @@ const VERSION: &str = "8.11.0";
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
-    let event = Event::read(record).and_then(|event| {
-        let time = rfc3339(event.record.creation_date);
+    let text = record.as_str();
+    let event = Event::read(record, text).and_then(|event| {
+        let time = rfc3339(event.record.time());
         let time = time.ok_or("its time is beyond the calendar")?;
         Ok((event, time))
     });
     match event {
         Ok((event, time)) => {
-            let mut document = document(&event, &time, context);
-            if context.original {
-                document["event"]["original"] = record.as_str().into();
-            }
-            prune(&mut document);
-            Line::fitting(to_line(&document))
+            let original = if context.original { text } else { "" };
+            Line::fitting(fitting(&event, &time, original, context))
         }
-        Err(why) => Line::unfit(to_line(&unfit(record, &why, context))),
+        Err(why) => Line::unfit(unfit(text, &why, context)),
     }
 }
 
-fn unfit(record: &RawRecord, why: &str, context: &Context<'_>) -> Value {
+fn unfit(original: &str, why: &str, context: &Context<'_>) -> String {
     // A data stream takes nothing without a time.
     let time = rfc3339(context.time).unwrap_or_else(|| "1970-01-01T00:00:00.000Z".to_owned());
-    let mut document = json!({
-        "@timestamp": time,
-        "ecs": {"version": VERSION},
-        "event": {
-            "id": context.event_id().to_string(),
-            "kind": "pipeline_error",
-            "module": "atlassian_confluence",
-            "dataset": "atlassian_confluence.audit",
-            "original": record.as_str(),
-        },
-        "error": {"message": why},
-        "cloud": {"account": {"id": context.site_id, "name": context.site}},
-        "service": {"address": context.url},
-    });
-    prune(&mut document);
-    document
+    Json::document(2 * original.len() + FRAME, |json| {
+        json.text("@timestamp", &time);
+        json.object("ecs", |json| json.text("version", VERSION));
+        json.object("event", |json| {
+            json.text("id", &context.event_id().to_string());
+            json.text("kind", "pipeline_error");
+            write_source(json);
+            json.text("original", original);
+        });
+        json.object("error", |json| json.text("message", why));
+        write_site(json, context);
+    })
 }
 
-fn document(event: &Event, time: &str, context: &Context<'_>) -> Value {
+/// How long a line is, likely, beyond twice the record.
+const FRAME: usize = 1024;
+
+fn fitting(event: &Event<'_>, time: &str, original: &str, context: &Context<'_>) -> String {
     let record = &event.record;
     let Classes {
         category,
         kind,
         outcome,
     } = Classes::of(event.meaning);
-    let ip = event.ip().map(|_| event.address());
-    let user = user(event);
-    let related = related_users(&user);
-    json!({
-        "@timestamp": time,
-        "ecs": {"version": VERSION},
-        "message": event.headline(),
-        "event": {
-            "id": context.event_id().to_string(),
-            "kind": "event",
-            "action": record.summary,
-            "category": category,
-            "type": kind,
-            "outcome": outcome,
-            "module": "atlassian_confluence",
-            "dataset": "atlassian_confluence.audit",
-        },
-        "user": user,
-        "group": group_made(event),
-        "source": {"address": event.address(), "ip": ip},
-        "related": {"ip": [ip], "user": related},
-        "cloud": {"account": {"id": context.site_id, "name": context.site}},
-        "service": {"address": context.url},
-        "confluence": {"audit": {
-            "type": {"category": record.category, "action": record.summary},
-            "description": record.description,
-            "external_collaborator": record.author.external_collaborator,
-            "sys_admin": record.sys_admin,
-            "super_admin": record.super_admin,
-            "affected_objects": affected_objects(event),
-            "changed_values": changed_values(record),
-        }},
+    let address = event.address();
+    let ip = event.ip().map_or("", |_| address);
+    let target = Target::of(event);
+    Json::document(2 * original.len() + FRAME, |json| {
+        json.text("@timestamp", time);
+        json.object("ecs", |json| json.text("version", VERSION));
+        json.text("message", &event.headline());
+        json.object("event", |json| {
+            json.text("id", &context.event_id().to_string());
+            json.text("kind", "event");
+            json.text("action", &record.summary);
+            json.texts("category", category.iter().copied());
+            json.texts("type", kind.into_iter().flatten());
+            json.text("outcome", outcome.unwrap_or_default());
+            write_source(json);
+            json.text("original", original);
+        });
+        json.object("user", |json| {
+            json.text("id", optional(record.author.account_id.as_ref()));
+            json.text("full_name", &record.author.display_name);
+            target.write(json);
+        });
+        if event.meaning.area == Some(Area::Group) {
+            write_group(json, event);
+        }
+        json.object("source", |json| {
+            json.text("address", address);
+            json.text("ip", ip);
+        });
+        json.object("related", |json| {
+            json.texts("ip", [ip]);
+            json.texts("user", related_users(event, &target));
+        });
+        write_site(json, context);
+        json.object("confluence", |json| {
+            json.object("audit", |json| write_audit(json, event));
+        });
     })
+}
+
+fn write_source(json: &mut Json) {
+    json.text("module", "atlassian_confluence");
+    json.text("dataset", "atlassian_confluence.audit");
+}
+
+fn write_site(json: &mut Json, context: &Context<'_>) {
+    json.object("cloud", |json| {
+        json.object("account", |json| {
+            json.text("id", context.site_id);
+            json.text("name", context.site);
+        });
+    });
+    json.object("service", |json| {
+        json.text("address", context.url.unwrap_or_default());
+    });
+}
+
+/// What has no field in the schema itself.
+fn write_audit(json: &mut Json, event: &Event<'_>) {
+    let record = &event.record;
+    json.object("type", |json| {
+        json.text("category", &record.category);
+        json.text("action", &record.summary);
+    });
+    json.text("description", &record.description);
+    if let Some(external) = record.author.external_collaborator {
+        json.plain("external_collaborator", external);
+    }
+    json.plain("sys_admin", record.sys_admin);
+    if let Some(is_super) = record.super_admin {
+        json.plain("super_admin", is_super);
+    }
+    json.list("affected_objects", |json| {
+        for object in event.objects() {
+            json.element(|json| write_object(json, object));
+        }
+    });
+    json.list("changed_values", |json| {
+        for change in &record.changed_values {
+            json.element(|json| write_change(json, change));
+        }
+    });
 }
 
 /// How ECS classes an event.
 struct Classes {
     category: &'static [&'static str],
-    kind: Vec<&'static str>,
+    kind: [Option<&'static str>; 2],
     outcome: Option<&'static str>,
 }
 
@@ -179,112 +225,149 @@ impl Classes {
         };
         Self {
             category,
-            kind: on_what.into_iter().chain([done]).collect(),
+            kind: [on_what, Some(done)],
             // The log tells what was done; what was refused does not get there.
             outcome: deed.map(|_| "success"),
         }
     }
 }
 
-/// Who did it, and to whom.
-fn user(event: &Event) -> Value {
-    let author = &event.record.author;
-    let mut user = json!({"id": author.account_id, "full_name": author.display_name});
-    match event.meaning.area {
-        Some(Area::Account) => {
-            let mut target = Map::new();
-            let mut changes = Map::new();
-            if let Some(object) = event.object("User") {
-                target.insert("full_name".to_owned(), object.name.as_str().into());
-            }
-            for (shown, field) in [
-                ("Display name", "full_name"),
-                ("Username", "name"),
-                ("Email", "email"),
-            ] {
-                let Some(change) = event.change(shown) else {
-                    continue;
-                };
-                // Whom it was done to is named as before it was done.
-                let before = [&change.old_value, &change.new_value];
-                if let Some(name) = before.into_iter().find(|name| !name.is_empty()) {
-                    target.insert(field.to_owned(), name.as_str().into());
+/// To whom it was done. What is empty is not known.
+#[derive(Default)]
+struct Target<'a> {
+    full_name: &'a str,
+    name: &'a str,
+    email: &'a str,
+    group: Option<&'a str>,
+    changes: Changes<'a>,
+}
+
+/// What is new about a user.
+#[derive(Default)]
+struct Changes<'a> {
+    full_name: &'a str,
+    name: &'a str,
+    email: &'a str,
+}
+
+impl<'a> Target<'a> {
+    fn of(event: &'a Event<'_>) -> Self {
+        let user = event.object("User").map_or("", |object| &object.name);
+        match event.meaning.area {
+            Some(Area::Account) => {
+                let change = |shown| event.change(shown).map(before_and_now).unwrap_or_default();
+                let (full_name, new_full_name) = change("Display name");
+                let (name, new_name) = change("Username");
+                let (email, new_email) = change("Email");
+                Self {
+                    full_name: if full_name.is_empty() {
+                        user
+                    } else {
+                        full_name
+                    },
+                    name,
+                    email,
+                    group: None,
+                    changes: Changes {
+                        full_name: new_full_name,
+                        name: new_name,
+                        email: new_email,
+                    },
                 }
-                changes.insert(field.to_owned(), change.new_value.as_str().into());
             }
-            user["target"] = target.into();
-            user["changes"] = changes.into();
-        }
-        Some(Area::Membership) => {
-            let name = event.object("User").map(|object| object.name.as_str());
-            user["target"] = json!({"name": name, "group": group_of(event)});
-        }
-        _ => {}
-    }
-    user
-}
-
-fn group_made(event: &Event) -> Value {
-    match event.meaning.area {
-        Some(Area::Group) => group_of(event),
-        _ => Value::Null,
-    }
-}
-
-fn group_of(event: &Event) -> Value {
-    let Some(object) = event.object("Group") else {
-        return Value::Null;
-    };
-    let (name, id) = group(&object.name);
-    json!({"name": name, "id": id})
-}
-
-/// Every name of a user in `user`, once.
-fn related_users(user: &Value) -> Vec<&str> {
-    let mut names = Vec::new();
-    for path in [
-        "/id",
-        "/full_name",
-        "/target/name",
-        "/target/full_name",
-        "/target/email",
-        "/changes/name",
-        "/changes/full_name",
-        "/changes/email",
-    ] {
-        if let Some(name) = user.pointer(path).and_then(Value::as_str)
-            && !names.contains(&name)
-        {
-            names.push(name);
+            Some(Area::Membership) => Self {
+                name: user,
+                group: event.object("Group").map(|object| &*object.name),
+                ..Self::default()
+            },
+            _ => Self::default(),
         }
     }
-    names
+
+    fn write(&self, json: &mut Json) {
+        json.object("target", |json| {
+            json.text("full_name", self.full_name);
+            json.text("name", self.name);
+            json.text("email", self.email);
+            write_group_of(json, self.group);
+        });
+        json.object("changes", |json| {
+            json.text("full_name", self.changes.full_name);
+            json.text("name", self.changes.name);
+            json.text("email", self.changes.email);
+        });
+    }
 }
 
-fn affected_objects(event: &Event) -> Vec<Value> {
-    let written = event.objects().map(|object| {
-        let mut written = object.extra.clone();
-        written.insert("name".to_owned(), object.name.as_str().into());
-        written.insert("type".to_owned(), object.object_type.as_str().into());
-        written.into()
+/// Whom it was done to is named as before it was done.
+fn before_and_now<'a>(change: &'a Change<'_>) -> (&'a str, &'a str) {
+    let before = [&*change.old_value, &*change.new_value];
+    let before = before.into_iter().find(|name| !name.is_empty());
+    (before.unwrap_or_default(), &change.new_value)
+}
+
+fn write_group(json: &mut Json, event: &Event<'_>) {
+    write_group_of(json, event.object("Group").map(|object| &*object.name));
+}
+
+fn write_group_of(json: &mut Json, object: Option<&str>) {
+    json.object("group", |json| {
+        let (name, id) = group(object.unwrap_or_default());
+        json.text("name", name);
+        json.text("id", id.unwrap_or_default());
     });
-    written.collect()
 }
 
-fn changed_values(record: &AuditRecord) -> Vec<Value> {
-    let written = record.changed_values.iter().map(|change| {
-        let mut written = change.extra.clone();
-        for (key, value) in [
-            ("key", Some(&change.name)),
-            ("i18nKey", Some(&change.name)),
-            ("from", Some(&change.old_value)),
-            ("to", Some(&change.new_value)),
-            ("hiddenOldValue", change.hidden_old_value.as_ref()),
-            ("hiddenNewValue", change.hidden_new_value.as_ref()),
-        ] {
-            written.insert(key.to_owned(), value.map(String::as_str).into());
+/// Every name of a user that the line has, once.
+fn related_users<'a>(event: &'a Event<'_>, target: &Target<'a>) -> impl Iterator<Item = &'a str> {
+    let author = &event.record.author;
+    let names = [
+        optional(author.account_id.as_ref()),
+        &author.display_name,
+        target.name,
+        target.full_name,
+        target.email,
+        target.changes.name,
+        target.changes.full_name,
+        target.changes.email,
+    ];
+    let once = move |index: usize| !names[..index].contains(&names[index]);
+    let indices = (0..names.len()).filter(move |index| once(*index));
+    indices.map(move |index| names[index])
+}
+
+fn write_object(json: &mut Json, object: &Object<'_>) {
+    let fixed = [("name", &*object.name), ("type", &*object.kind)];
+    write_over(json, &object.extra, &fixed);
+}
+
+fn write_change(json: &mut Json, change: &Change<'_>) {
+    let fixed = [
+        ("key", &*change.name),
+        ("i18nKey", &*change.name),
+        ("from", &*change.old_value),
+        ("to", &*change.new_value),
+        ("hiddenOldValue", optional(change.hidden_old_value.as_ref())),
+        ("hiddenNewValue", optional(change.hidden_new_value.as_ref())),
+    ];
+    write_over(json, &change.extra, &fixed);
+}
+
+/// Writes `extra`, then the members of `fixed`; one that `extra` has too stands in its place there.
+fn write_over(json: &mut Json, extra: &Map<String, Value>, fixed: &[(&str, &str)]) {
+    for (key, value) in extra {
+        match fixed.iter().find(|(name, _)| name == key) {
+            Some((name, text)) => json.text(name, text),
+            None => json.value(key, value),
         }
-        written.into()
-    });
-    written.collect()
+    }
+    for (key, text) in fixed {
+        if extra.is_empty() || !extra.contains_key(*key) {
+            json.text(key, text);
+        }
+    }
+}
+
+fn optional<'a>(text: Option<&'a Text<'_>>) -> &'a str {
+    text.map_or("", |text| text)
 }

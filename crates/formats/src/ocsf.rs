@@ -43,138 +43,145 @@
 //! # Ok::<(), confluence_audit_core::Error>(())
 //! ```
 
-use confluence_audit_core::{AffectedObject, RawRecord};
-use serde_json::{Map, Value, json};
+mod unmapped;
+
+use confluence_audit_core::RawRecord;
+use serde_json::Value;
 
 use crate::event::{Event, group};
-use crate::json::{prune, to_line};
+use crate::json::Json;
 use crate::meaning::{Area, Deed, Meaning};
+use crate::view::Object;
 use crate::{Context, Line};
+
+use unmapped::Mapped;
 
 const VERSION: &str = "1.8.0";
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
-    let event = Event::read(record).and_then(|event| {
-        let rest = record.decode().map_err(|error| error.to_string())?;
-        Ok((event, rest))
-    });
-    let (mut document, fits) = match event {
-        Ok((event, rest)) => (document(&event, rest, context), true),
-        Err(why) => (unfit(&why, context), false),
-    };
-    if context.original || !fits {
-        document["raw_data"] = record.as_str().into();
-    }
-    prune(&mut document);
-    let line = to_line(&document);
-    if fits {
-        Line::fitting(line)
-    } else {
-        Line::unfit(line)
+    let text = record.as_str();
+    // Twice the record, and the frame around it.
+    let likely = 2 * text.len() + 2048;
+    match Event::read(record, text) {
+        Ok(event) => Line::fitting(Json::document(likely, |json| {
+            write(json, &event, text, context);
+            if context.original {
+                json.text("raw_data", text);
+            }
+        })),
+        Err(why) => Line::unfit(Json::document(likely, |json| {
+            write_unfit(json, &why, context);
+            json.text("raw_data", text);
+        })),
     }
 }
 
-fn unfit(why: &str, context: &Context<'_>) -> Value {
-    json!({
-        "time": context.time.as_millis(),
-        "class_uid": 0, "class_name": "Base Event",
-        "category_uid": 0, "category_name": "Uncategorized",
-        "activity_id": 0, "activity_name": "Unknown",
-        "type_uid": 0, "type_name": "Base Event: Unknown",
-        "severity_id": 0, "severity": "Unknown",
-        "status_id": 0, "status": "Unknown", "status_detail": why,
-        "metadata": metadata(context),
-    })
+fn write_unfit(json: &mut Json, why: &str, context: &Context<'_>) {
+    json.plain("time", context.time.as_millis());
+    json.plain("class_uid", 0);
+    json.text("class_name", "Base Event");
+    json.plain("category_uid", 0);
+    json.text("category_name", "Uncategorized");
+    json.plain("activity_id", 0);
+    json.text("activity_name", "Unknown");
+    json.plain("type_uid", 0);
+    json.text("type_name", "Base Event: Unknown");
+    json.plain("severity_id", 0);
+    json.text("severity", "Unknown");
+    json.plain("status_id", 0);
+    json.text("status", "Unknown");
+    json.text("status_detail", why);
+    json.object("metadata", |json| write_metadata(json, context));
 }
 
-fn metadata(context: &Context<'_>) -> Value {
+fn write_metadata(json: &mut Json, context: &Context<'_>) {
     let id = context.event_id().to_string();
-    json!({
-        "version": VERSION,
-        "uid": id,
-        "original_event_uid": id,
-        "product": {"name": "Confluence", "vendor_name": "Atlassian", "url_string": context.url},
-        "log_name": "Audit log",
-        "log_provider": "Confluence",
-        "log_source": context.site,
-        "tenant_uid": context.site_id,
-    })
+    json.text("version", VERSION);
+    json.text("uid", &id);
+    json.text("original_event_uid", &id);
+    json.object("product", |json| {
+        json.text("name", "Confluence");
+        json.text("vendor_name", "Atlassian");
+        json.text("url_string", context.url.unwrap_or_default());
+    });
+    json.text("log_name", "Audit log");
+    json.text("log_provider", "Confluence");
+    json.text("log_source", context.site);
+    json.text("tenant_uid", context.site_id);
 }
 
-/// `rest` is the whole record, from which is taken what has a field of its own.
-fn document(event: &Event, mut rest: Map<String, Value>, context: &Context<'_>) -> Value {
+/// `text` is the record's own.
+fn write(json: &mut Json, event: &Event<'_>, text: &str, context: &Context<'_>) {
     let Classified {
         class,
         activity: (activity_id, activity_name),
         fields,
     } = Classified::of(event);
     let record = &event.record;
-    let mut metadata = metadata(context);
-    metadata["event_code"] = record.summary.as_str().into();
-    metadata["original_time"] = match rest.shift_remove("creationDate") {
-        Some(Value::String(text)) => text.into(),
-        time => time.map(|time| time.to_string()).into(),
-    };
     let (status_id, status) = match event.meaning.deed {
         Some(_) => (1, "Success"),
         None => (0, "Unknown"),
     };
-    let mut document = json!({
-        "time": record.creation_date.as_millis(),
-        "class_uid": class.uid, "class_name": class.name,
-        "category_uid": class.uid / 1000, "category_name": class.category,
-        "activity_id": activity_id, "activity_name": activity_name,
-        "type_uid": class.uid * 100 + activity_id,
-        "type_name": format!("{}: {activity_name}", class.name),
-        "severity_id": 1, "severity": "Informational",
-        "status_id": status_id, "status": status,
-        "message": event.headline(),
-        "metadata": metadata,
-        "actor": actor(event),
-        "src_endpoint": src_endpoint(event, class),
+    json.plain("time", record.time().as_millis());
+    json.plain("class_uid", class.uid);
+    json.text("class_name", class.name);
+    json.plain("category_uid", class.uid / 1000);
+    json.text("category_name", class.category);
+    json.plain("activity_id", activity_id);
+    json.text("activity_name", activity_name);
+    json.plain("type_uid", class.uid * 100 + activity_id);
+    json.text("type_name", &[class.name, ": ", activity_name].concat());
+    json.plain("severity_id", 1);
+    json.text("severity", "Informational");
+    json.plain("status_id", status_id);
+    json.text("status", status);
+    json.text("message", &event.headline());
+    json.object("metadata", |json| {
+        write_metadata(json, context);
+        json.text("event_code", &record.summary);
+        match record.creation_date.as_ref().map(|date| &date.written) {
+            Some(Value::String(text)) => json.text("original_time", text),
+            Some(time) => json.text("original_time", &time.to_string()),
+            None => {}
+        }
     });
-    let has_resources = fields.get("resources").is_some();
-    if let (Value::Object(members), Value::Object(fields)) = (&mut document, fields) {
-        members.extend(fields);
-    }
-    for mapped in ["summary", "remoteAddress"] {
-        rest.shift_remove(mapped);
-    }
-    if record.affected_object.extra.is_empty() {
-        rest.shift_remove("affectedObject");
-    }
-    if has_resources && record.associated_objects.iter().all(is_whole_as_resource) {
-        rest.shift_remove("associatedObjects");
-    }
-    if let Some(Value::Object(author)) = rest.get_mut("author") {
-        author.shift_remove("accountId");
-        author.shift_remove("displayName");
-    }
-    document["unmapped"] = rest.into();
-    document
+    json.object("actor", |json| write_actor(json, event));
+    json.object("src_endpoint", |json| write_source(json, event, class));
+    let has_resources = fields.resources.is_some();
+    fields.write(json);
+    let mapped = Mapped {
+        affected_object: record.affected_object.extra.is_empty(),
+        associated_objects: has_resources
+            && record.associated_objects.iter().all(is_whole_as_resource),
+    };
+    unmapped::write(json, text, event.doubled.as_ref(), mapped);
 }
 
-fn actor(event: &Event) -> Value {
+fn write_actor(json: &mut Json, event: &Event<'_>) {
     let author = &event.record.author;
     if author.display_name.is_empty() && author.account_id.is_none() {
-        return json!({"app_name": "Confluence"});
+        json.text("app_name", "Confluence");
+        return;
     }
     let (type_id, kind) = match (author.is_system(), event.record.sys_admin) {
         (true, _) => (3, "System"),
         (false, true) => (2, "Admin"),
         (false, false) => (1, "User"),
     };
-    json!({"user": {
-        "uid": author.account_id, "name": author.display_name, "type_id": type_id, "type": kind,
-    }})
+    json.object("user", |json| {
+        json.text("uid", author.account_id.as_ref().map_or("", |id| id));
+        json.text("name", &author.display_name);
+        json.plain("type_id", type_id);
+        json.text("type", kind);
+    });
 }
 
-fn src_endpoint(event: &Event, class: &Class) -> Value {
+fn write_source(json: &mut Json, event: &Event<'_>, class: &Class) {
     match (event.address(), event.ip()) {
-        (address, Some(_)) => json!({"ip": address}),
-        ("", None) if class.uid == API_ACTIVITY.uid => json!({"svc_name": "Confluence"}),
-        (address, None) => json!({"name": address}),
+        (address, Some(_)) => json.text("ip", address),
+        ("", None) if class.uid == API_ACTIVITY.uid => json.text("svc_name", "Confluence"),
+        (address, None) => json.text("name", address),
     }
 }
 
@@ -215,11 +222,57 @@ const API_ACTIVITY: Class = Class {
 struct Classified<'a> {
     class: &'static Class,
     activity: (u32, &'a str),
-    fields: Value,
+    fields: Fields<'a>,
+}
+
+/// The fields that only some classes have.
+#[derive(Default)]
+struct Fields<'a> {
+    /// Its type in numbers, and itself.
+    entity: Option<(u32, &'a Object<'a>)>,
+    operation: Option<&'a str>,
+    group: Option<&'a Object<'a>>,
+    user: Option<&'a Object<'a>>,
+    privileges: Vec<&'a str>,
+    resources: Option<Vec<&'a Object<'a>>>,
+}
+
+impl Fields<'_> {
+    fn write(&self, json: &mut Json) {
+        if let Some((type_id, entity)) = self.entity {
+            json.object("entity", |json| {
+                json.text("name", &entity.name);
+                json.plain("type_id", type_id);
+                json.text("type", &entity.kind);
+            });
+        }
+        json.object("api", |json| {
+            json.text("operation", self.operation.unwrap_or_default());
+        });
+        if let Some(object) = self.group {
+            let (name, id) = group(&object.name);
+            json.object("group", |json| {
+                json.text("name", name);
+                json.text("uid", id.unwrap_or_default());
+            });
+        }
+        json.object("user", |json| {
+            json.text("name", self.user.map_or("", |user| &user.name));
+        });
+        json.texts("privileges", self.privileges.iter().copied());
+        json.list("resources", |json| {
+            for object in self.resources.iter().flatten() {
+                json.element(|json| {
+                    json.text("name", &object.name);
+                    json.text("type", &object.kind);
+                });
+            }
+        });
+    }
 }
 
 impl<'a> Classified<'a> {
-    fn of(event: &'a Event) -> Self {
+    fn of(event: &'a Event<'a>) -> Self {
         let Meaning { area, deed } = event.meaning;
         let specific = match (area, deed) {
             (Some(Area::Account), Some(deed)) => Self::account(event, deed),
@@ -237,7 +290,7 @@ impl<'a> Classified<'a> {
             .unwrap_or_else(|| Self::api(event, deed))
     }
 
-    fn new(class: &'static Class, activity: (u32, &'a str), fields: Value) -> Self {
+    fn new(class: &'static Class, activity: (u32, &'a str), fields: Fields<'a>) -> Self {
         Self {
             class,
             activity,
@@ -245,7 +298,7 @@ impl<'a> Classified<'a> {
         }
     }
 
-    fn account(event: &'a Event, deed: Deed) -> Option<Self> {
+    fn account(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
         let user = event.object("User")?;
         let activity = match deed {
             Deed::Create => (1, "Create"),
@@ -254,34 +307,43 @@ impl<'a> Classified<'a> {
             Deed::Delete => (6, "Delete"),
             Deed::Read | Deed::Change | Deed::Move => other(event),
         };
-        let fields = json!({"user": {"name": user.name}});
+        let fields = Fields {
+            user: Some(user),
+            ..Fields::default()
+        };
         Some(Self::new(&ACCOUNT_CHANGE, activity, fields))
     }
 
-    fn group(event: &'a Event, deed: Deed) -> Option<Self> {
+    fn group(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
         let group = event.object("Group")?;
         let activity = match deed {
             Deed::Delete => (5, "Delete"),
             Deed::Create => (6, "Create"),
             _ => other(event),
         };
-        let fields = json!({"group": group_object(group)});
+        let fields = Fields {
+            group: Some(group),
+            ..Fields::default()
+        };
         Some(Self::new(&GROUP_MANAGEMENT, activity, fields))
     }
 
-    fn membership(event: &'a Event, deed: Deed) -> Option<Self> {
+    fn membership(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
         let group = event.object("Group")?;
         let activity = match deed {
             Deed::Create => (3, "Add User"),
             Deed::Delete => (4, "Remove User"),
             _ => other(event),
         };
-        let user = event.object("User").map(|user| user.name.as_str());
-        let fields = json!({"group": group_object(group), "user": {"name": user}});
+        let fields = Fields {
+            group: Some(group),
+            user: event.object("User"),
+            ..Fields::default()
+        };
         Some(Self::new(&GROUP_MANAGEMENT, activity, fields))
     }
 
-    fn permission(event: &'a Event, deed: Deed) -> Option<Self> {
+    fn permission(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
         let activity = match deed {
             Deed::Create => (1, "Assign Privileges"),
             Deed::Delete => (2, "Revoke Privileges"),
@@ -292,30 +354,33 @@ impl<'a> Classified<'a> {
         if affected.name.is_empty() {
             return None;
         }
-        match affected.object_type.as_str() {
+        match &*affected.kind {
             "Group" => {
-                let group = group_object(affected);
-                let fields = json!({"group": group, "privileges": privileges});
+                let fields = Fields {
+                    group: Some(affected),
+                    privileges,
+                    ..Fields::default()
+                };
                 Some(Self::new(&GROUP_MANAGEMENT, activity, fields))
             }
             // This class is nothing without them.
             "User" if !privileges.is_empty() => {
                 let associated = event.record.associated_objects.iter();
-                let resources: Vec<Value> = associated.filter_map(resource).collect();
-                let user = json!({"name": affected.name});
-                let fields =
-                    json!({"user": user, "privileges": privileges, "resources": resources});
+                let fields = Fields {
+                    user: Some(affected),
+                    privileges,
+                    resources: Some(associated.filter(|object| is_named(object)).collect()),
+                    ..Fields::default()
+                };
                 Some(Self::new(&USER_ACCESS, activity, fields))
             }
             _ => None,
         }
     }
 
-    fn entity(event: &'a Event, area: Area, deed: Deed) -> Option<Self> {
-        let AffectedObject {
-            name, object_type, ..
-        } = &event.record.affected_object;
-        if name.is_empty() {
+    fn entity(event: &'a Event<'a>, area: Area, deed: Deed) -> Option<Self> {
+        let object = &event.record.affected_object;
+        if object.name.is_empty() {
             return None;
         }
         // What is given, taken or set is about the object; the object itself stays.
@@ -330,18 +395,20 @@ impl<'a> Classified<'a> {
             Deed::Enable => (8, "Enable"),
             Deed::Disable => (9, "Disable"),
         };
-        let type_id = match object_type.as_str() {
+        let type_id = match &*object.kind {
             "" => 0,
             "User" => 2,
             "Group" => 3,
             _ => 99,
         };
-        let entity = json!({"name": name, "type_id": type_id, "type": object_type});
-        let fields = json!({"entity": entity});
+        let fields = Fields {
+            entity: Some((type_id, object)),
+            ..Fields::default()
+        };
         Some(Self::new(&ENTITY_MANAGEMENT, activity, fields))
     }
 
-    fn api(event: &'a Event, deed: Option<Deed>) -> Self {
+    fn api(event: &'a Event<'a>, deed: Option<Deed>) -> Self {
         let activity = match deed {
             Some(Deed::Create) => (1, "Create"),
             Some(Deed::Read) => (2, "Read"),
@@ -349,46 +416,44 @@ impl<'a> Classified<'a> {
             Some(Deed::Delete) => (4, "Delete"),
             None => other(event),
         };
-        let resources: Vec<Value> = event.objects().filter_map(resource).collect();
         let (_, operation) = other(event);
-        let fields = json!({"api": {"operation": operation}, "resources": resources});
+        let fields = Fields {
+            operation: Some(operation),
+            resources: Some(event.objects().filter(|object| is_named(object)).collect()),
+            ..Fields::default()
+        };
         Self::new(&API_ACTIVITY, activity, fields)
     }
 }
 
 /// An activity that the class has no number for, in Confluence's words.
-fn other(event: &Event) -> (u32, &str) {
+fn other<'a>(event: &'a Event<'_>) -> (u32, &'a str) {
     match event.record.summary.trim() {
         "" => (99, "Other"),
         summary => (99, summary),
     }
 }
 
-fn group_object(object: &AffectedObject) -> Value {
-    let (name, id) = group(&object.name);
-    json!({"name": name, "uid": id})
-}
-
-fn resource(object: &AffectedObject) -> Option<Value> {
-    let named = !object.name.is_empty();
-    named.then(|| json!({"name": object.name, "type": object.object_type}))
+/// Whether it can be a resource.
+fn is_named(object: &Object<'_>) -> bool {
+    !object.name.is_empty()
 }
 
 /// Whether nothing of the object is lost when it is written as a resource.
-fn is_whole_as_resource(object: &AffectedObject) -> bool {
+fn is_whole_as_resource(object: &Object<'_>) -> bool {
     !object.name.is_empty() && object.extra.is_empty()
 }
 
 /// What was given or taken.
-fn privileges(event: &Event, deed: Deed) -> Vec<&str> {
+fn privileges<'a>(event: &'a Event<'_>, deed: Deed) -> Vec<&'a str> {
     let changes = ["Type", "Permission", "Restriction"];
     let changes = changes.iter().filter_map(|name| event.change(name));
     let values = changes.map(|change| {
         let taken = deed == Deed::Delete && !change.old_value.is_empty();
         if taken {
-            change.old_value.as_str()
+            &*change.old_value
         } else {
-            change.new_value.as_str()
+            &*change.new_value
         }
     });
     values.filter(|value| !value.is_empty()).collect()
