@@ -27,100 +27,120 @@
 //! # Ok::<(), confluence_audit_core::Error>(())
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use confluence_audit_core::{RawRecord, printable_json};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json::push_string;
+use crate::view::Text;
 use crate::{Context, Line};
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
-    let place = [
-        ("event_id", Value::from(context.event_id().to_string())),
-        ("site", context.site.into()),
-        ("site_id", context.site_id.into()),
-        ("site_url", context.url.into()),
-    ];
-    let place = || {
-        place.iter().map(|(key, value)| Field {
-            key: format!("collector.{key}"),
-            value: value.to_string(),
-        })
-    };
-    let fields = flattened(record.as_str()).and_then(|mut fields| {
-        fields.extend(place());
-        distinct(fields)
+    let text = record.as_str();
+    let fields = flattened(text).and_then(|mut fields| {
+        fields.extend(place(context));
+        distinct(&fields).map(|()| fields)
     });
     match fields {
-        Ok(fields) => Line::fitting(written(&fields)),
+        Ok(fields) => Line::fitting(written(&fields, text.len())),
         Err(why) => {
             let raw = [
-                ("record", Value::from(record.as_str())),
-                ("unfit", why.into()),
+                ("collector.record", quoted(text)),
+                ("collector.unfit", quoted(why)),
             ];
             let raw = raw.map(|(key, value)| Field {
-                key: format!("collector.{key}"),
-                value: value.to_string(),
+                key: key.into(),
+                value: value.into(),
             });
-            let fields: Vec<Field> = place().chain(raw).collect();
-            Line::unfit(written(&fields))
+            let fields: Vec<Field<'_>> = place(context).into_iter().chain(raw).collect();
+            Line::unfit(written(&fields, 2 * text.len()))
         }
     }
 }
 
+/// Where the record is from, and which one it is.
+fn place(context: &Context<'_>) -> [Field<'static>; 4] {
+    let url = context.url.map_or_else(|| "null".to_owned(), quoted);
+    [
+        (
+            "collector.event_id",
+            quoted(&context.event_id().to_string()),
+        ),
+        ("collector.site", quoted(context.site)),
+        ("collector.site_id", quoted(context.site_id)),
+        ("collector.site_url", url),
+    ]
+    .map(|(key, value)| Field {
+        key: key.into(),
+        value: value.into(),
+    })
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    out
+}
+
 /// A key, and its value as JSON.
-struct Field {
-    key: String,
-    value: String,
+struct Field<'a> {
+    key: Cow<'a, str>,
+    value: Cow<'a, str>,
 }
 
 const DEEPEST: usize = 64;
 
-fn flattened(json: &str) -> Result<Vec<Field>, &'static str> {
-    let mut fields = Vec::new();
-    push_members(&mut fields, "", json, 0)?;
+fn flattened(json: &str) -> Result<Vec<Field<'_>>, &'static str> {
+    let mut fields = Vec::with_capacity(64);
+    push_members(&mut fields, None, json, 0)?;
     Ok(fields)
 }
 
 /// Adds what the object `json`, found at `path`, holds.
-fn push_members(
-    fields: &mut Vec<Field>,
-    path: &str,
-    json: &str,
+fn push_members<'a>(
+    fields: &mut Vec<Field<'a>>,
+    path: Option<&str>,
+    json: &'a str,
     depth: usize,
 ) -> Result<(), &'static str> {
     if depth == DEEPEST {
         return Err("it is nested too deeply");
     }
-    let members = members(json)?;
-    for (name, value) in members {
-        let dot = if depth == 0 { "" } else { "." };
-        let key = format!("{path}{dot}{name}");
+    for (name, value) in members(json)? {
+        let key = joined(path, name);
         match value.get() {
-            empty @ ("{}" | "[]") => fields.push(Field {
-                key,
-                value: empty.to_owned(),
-            }),
-            object if object.starts_with('{') => push_members(fields, &key, object, depth + 1)?,
-            list if list.starts_with('[') => push_list(fields, key, list, depth + 1)?,
+            object if object.starts_with('{') && object != "{}" => {
+                push_members(fields, Some(&key), object, depth + 1)?;
+            }
+            list if list.starts_with('[') && list != "[]" => {
+                push_list(fields, key, list, depth + 1)?;
+            }
             value => fields.push(Field {
                 key,
-                value: value.to_owned(),
+                value: value.into(),
             }),
         }
     }
     Ok(())
 }
 
+fn joined<'a>(path: Option<&str>, name: Text<'a>) -> Cow<'a, str> {
+    match path {
+        Some(path) => [path, ".", &name].concat().into(),
+        None => name.into_cow(),
+    }
+}
+
 /// Adds a list: as one list a member when all of it is objects that are not empty.
-fn push_list(
-    fields: &mut Vec<Field>,
-    key: String,
-    json: &str,
+fn push_list<'a>(
+    fields: &mut Vec<Field<'a>>,
+    key: Cow<'a, str>,
+    json: &'a str,
     depth: usize,
 ) -> Result<(), &'static str> {
     let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| "a list is unclear")?;
@@ -128,90 +148,145 @@ fn push_list(
     if !elements.iter().all(is_object) {
         fields.push(Field {
             key,
-            value: json.to_owned(),
+            value: json.into(),
         });
         return Ok(());
     }
-    let mut columns: Vec<(String, Vec<String>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut columns: Vec<Column<'_>> = Vec::new();
+    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
+    let mut cells = Vec::new();
     for (row, element) in elements.iter().enumerate() {
-        let mut cells = Vec::new();
-        push_members_of_element(&mut cells, &key, element.get(), depth)?;
-        for Field { key, value } in distinct(cells)? {
-            let at = *places.entry(key).or_insert_with_key(|key| {
-                columns.push((key.clone(), Vec::new()));
-                columns.len() - 1
-            });
-            let column = &mut columns[at].1;
-            column.resize(row, "null".to_owned());
-            column.push(value);
+        push_members_of_element(&mut cells, None, element.get(), depth)?;
+        distinct(&cells)?;
+        for (index, Field { key, value }) in cells.drain(..).enumerate() {
+            // Mostly all have the same members in the same order.
+            let at = match columns.get(index) {
+                Some(column) if column.key == key => index,
+                _ => *places.entry(key).or_insert_with_key(|key| {
+                    columns.push(Column::new(key.clone()));
+                    columns.len() - 1
+                }),
+            };
+            columns[at].push(row, &value);
         }
         // Where each object has keys of its own, nearly all would be `null`.
         if columns.len() * row > json.len() {
             return Err("the objects in a list are too unlike");
         }
     }
-    for (key, mut cells) in columns {
-        cells.resize(elements.len(), "null".to_owned());
-        let value = format!("[{}]", cells.join(","));
-        fields.push(Field { key, value });
+    for column in columns {
+        fields.push(Field {
+            key: [&key, ".", &column.key].concat().into(),
+            value: column.finish(elements.len()).into(),
+        });
     }
     Ok(())
 }
 
+/// A list that is being written: what one member is in each object of another list.
+struct Column<'a> {
+    key: Cow<'a, str>,
+    rows: usize,
+    list: String,
+}
+
+impl<'a> Column<'a> {
+    fn new(key: Cow<'a, str>) -> Self {
+        let (rows, list) = (0, String::from("["));
+        Self { key, rows, list }
+    }
+
+    /// Adds the value of this row; rows that lack one before it are `null`.
+    fn push(&mut self, row: usize, value: &str) {
+        self.fill(row);
+        self.add(value);
+    }
+
+    fn finish(mut self, rows: usize) -> String {
+        self.fill(rows);
+        self.list.push(']');
+        self.list
+    }
+
+    fn fill(&mut self, rows: usize) {
+        while self.rows < rows {
+            self.add("null");
+        }
+    }
+
+    fn add(&mut self, value: &str) {
+        if self.rows > 0 {
+            self.list.push(',');
+        }
+        self.list.push_str(value);
+        self.rows += 1;
+    }
+}
+
 /// Adds what an object in a list holds; lists in it stay as they are.
-fn push_members_of_element(
-    fields: &mut Vec<Field>,
-    path: &str,
-    json: &str,
+fn push_members_of_element<'a>(
+    fields: &mut Vec<Field<'a>>,
+    path: Option<&str>,
+    json: &'a str,
     depth: usize,
 ) -> Result<(), &'static str> {
     if depth == DEEPEST {
         return Err("it is nested too deeply");
     }
     for (name, value) in members(json)? {
-        let key = format!("{path}.{name}");
+        let key = joined(path, name);
         let value = value.get();
         if value.starts_with('{') && value != "{}" {
-            push_members_of_element(fields, &key, value, depth + 1)?;
+            push_members_of_element(fields, Some(&key), value, depth + 1)?;
         } else {
-            let value = value.to_owned();
+            let value = value.into();
             fields.push(Field { key, value });
         }
     }
     Ok(())
 }
 
-/// The fields, if no two have the same key.
-fn distinct(fields: Vec<Field>) -> Result<Vec<Field>, &'static str> {
-    let mut seen = HashSet::with_capacity(fields.len());
-    if fields.iter().all(|field| seen.insert(&field.key)) {
-        return Ok(fields);
-    }
-    Err("two of its values have the same key")
+/// Says when two of the fields have the same key.
+fn distinct(fields: &[Field<'_>]) -> Result<(), &'static str> {
+    // So few are compared sooner than hashed.
+    const FEW: usize = 64;
+    let mut keys = fields.iter().map(|field| &*field.key).enumerate();
+    let all = if fields.len() <= FEW {
+        keys.all(|(index, key)| fields[..index].iter().all(|other| other.key != key))
+    } else {
+        let mut seen = HashSet::with_capacity(fields.len());
+        keys.all(|(_, key)| seen.insert(key))
+    };
+    all.then_some(())
+        .ok_or("two of its values have the same key")
 }
 
-fn written(fields: &[Field]) -> String {
-    let mut out = String::from("{");
+/// The line of these fields, from a record of about this length.
+fn written(fields: &[Field<'_>], likely: usize) -> String {
+    let mut out = String::with_capacity(likely + 1024);
+    out.push('{');
     for (index, Field { key, value }) in fields.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        out.push_str(&Value::from(key.as_str()).to_string());
+        push_string(&mut out, key);
         out.push(':');
         out.push_str(value);
     }
     out.push('}');
-    printable_json(&out).into_owned()
+    match printable_json(&out) {
+        Cow::Borrowed(_) => out,
+        Cow::Owned(safe) => safe,
+    }
 }
 
-fn members(json: &str) -> Result<Vec<(String, &RawValue)>, &'static str> {
+fn members(json: &str) -> Result<Vec<(Text<'_>, &RawValue)>, &'static str> {
     let members: Members<'_> = serde_json::from_str(json).map_err(|_| "it is no object")?;
     Ok(members.0)
 }
 
 /// The members of an object in their order, with one that stands twice.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -224,7 +299,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(12);
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
@@ -237,6 +312,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn of(text: &str) -> (String, bool) {
