@@ -5,7 +5,7 @@
 //! site, outside of the one transaction, and one that cannot be read or written is no failure.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,11 +70,11 @@ impl LastPass {
     }
 
     fn write(&self, dir: &Path, site: &str) -> io::Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer(&mut new, self)?;
-        new.write_all(b"\n")?;
-        new.persist(file(dir, site))?;
-        Ok(())
+        let path = file(dir, site);
+        // Nobody else writes here: the state directory is locked.
+        let new = path.with_extension("new");
+        fs::write(&new, serde_json::to_vec(self)?)?;
+        fs::rename(new, path)
     }
 }
 
