@@ -176,6 +176,8 @@ fn a_proxy_is_used_and_named_and_its_password_is_told_to_it_alone() {
         if asked == "check" {
             let named = format!("{NAME} is reached through the proxy {proxy}");
             assert!(done.stdout.contains(&named), "{done}");
+            let trusted = format!("the certificate of {NAME} is trusted");
+            assert!(done.stdout.contains(&trusted), "{done}");
         }
     }
     site.assert_output_is_the_truth("through a proxy", Same::Bytes);

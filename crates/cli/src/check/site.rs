@@ -81,6 +81,12 @@ async fn log_is_readable(findings: &mut Findings, site: &Site) -> bool {
     };
     let newest = page.records.first().and_then(RawRecord::time);
     let newest = newest.map_or("it is empty".to_owned(), |at| format!("newest record {at}"));
+    let origin = site.client.site().origin();
+    if !origin.is_loopback() {
+        let host = origin.host();
+        let text = format!("the certificate of {host} is trusted");
+        findings.good(name, &text);
+    }
     for held in [CREDENTIALS, SCOPE, PLAN] {
         findings.good(name, held);
     }
