@@ -2,6 +2,7 @@
 //! recorder of fixtures, the generator of reference pages and the torture. Nothing here is shipped.
 
 mod bench;
+mod browser;
 mod build;
 mod ci;
 mod demo;
