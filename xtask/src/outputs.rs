@@ -10,8 +10,13 @@ mod parts;
 mod rsyslog;
 mod together;
 
+use std::path::Path;
+
+use confluence_audit_sim::{FaultRates, SimConfig};
+
 use crate::Result;
 use crate::build::{Profile, build};
+use crate::torture::site::Site;
 
 /// What `cargo xtask outputs` takes.
 #[derive(clap::Args)]
@@ -68,4 +73,19 @@ pub(crate) fn run(args: &Args) -> Result {
         together::run(&program, &parts, records)?;
     }
     Ok(())
+}
+
+/// A site with so many records and no faults, with twins, and with hostile texts in this part.
+fn site(program: &Path, records: usize, hostile: f64) -> Result<Site> {
+    let site = Site::start(
+        program,
+        SimConfig {
+            records,
+            twins: 0.05,
+            hostile,
+            ..SimConfig::default()
+        },
+    )?;
+    site.sim.set_faults(FaultRates::default());
+    Ok(site)
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use confluence_audit_sim::{FaultRates, SimConfig};
 use serde_json::Value;
 
 use super::parts::Parts;
+use super::site;
 use crate::Result;
 use crate::torture::site::{End, Site};
 
@@ -31,16 +31,7 @@ print(json.dumps({
 
 /// Writes files in three formats, rotated and compressed ones among them, and has them counted.
 pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
-    let site = Site::start(
-        program,
-        SimConfig {
-            records: RECORDS,
-            twins: 0.05,
-            hostile: 0.02,
-            ..SimConfig::default()
-        },
-    )?;
-    site.sim.set_faults(FaultRates::default());
+    let site = site(program, RECORDS, 0.02)?;
     let file = |name: &str, format: &str, more: &str| {
         let path = site.out().join(name).display().to_string();
         format!("[[output]]\nkind = \"file\"\npath = {path:?}\nformat = {format:?}\n{more}")

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use confluence_audit_formats::ecs::{Engine, index_template};
-use confluence_audit_sim::{FaultRates, SimConfig};
 use serde_json::{Value, json};
 
 use super::parts::{Parts, Running, free_port};
+use super::site;
 use crate::Result;
 use crate::torture::site::{End, Site};
 use crate::torture::tally;
@@ -78,7 +78,7 @@ pub(crate) fn run(speaker: Speaker, program: &Path, parts: &Parts) -> Result {
         template.remove("data_stream");
     }
     service.ask("PUT", "_index_template/audit", Some(&template))?;
-    let mut site = site(program)?;
+    let mut site = site(program, RECORDS, 0.05)?;
     site.set_outputs(&output(port, "logs-audit-default", "ecs"))?;
     expect(&site, RECORDS)?;
     let documents = service.documents("logs-audit-default")?;
@@ -100,7 +100,7 @@ pub(crate) fn run(speaker: Speaker, program: &Path, parts: &Parts) -> Result {
 fn refusing(speaker: Speaker, program: &Path, service: &Service, port: u16) -> Result {
     let mapping = json!({"mappings": {"properties": {"remoteAddress": {"type": "ip"}}}});
     service.ask("PUT", "strict", Some(&mapping))?;
-    let mut site = site(program)?;
+    let mut site = site(program, RECORDS, 0.05)?;
     site.set_outputs(&output(port, "strict", "raw"))?;
     expect(&site, RECORDS)?;
     let is_refused = |line: &String| -> bool {
@@ -135,20 +135,6 @@ fn refusing(speaker: Speaker, program: &Path, service: &Service, port: u16) -> R
         documents.len()
     );
     Ok(())
-}
-
-fn site(program: &Path) -> Result<Site> {
-    let site = Site::start(
-        program,
-        SimConfig {
-            records: RECORDS,
-            twins: 0.05,
-            hostile: 0.05,
-            ..SimConfig::default()
-        },
-    )?;
-    site.sim.set_faults(FaultRates::default());
-    Ok(site)
 }
 
 fn output(port: u16, index: &str, format: &str) -> String {

@@ -9,10 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use confluence_audit_sim::{FaultRates, SimConfig};
-
 use super::otel::certify;
 use super::parts::free_port;
+use super::site;
 use crate::Result;
 use crate::torture::site::{End, Site};
 use crate::torture::{is_installed, tally};
@@ -52,7 +51,7 @@ fn is_there(driver: &str) -> bool {
 }
 
 fn all_arrives(program: &Path, driver: Option<&'static str>) -> Result {
-    let mut site = site(program)?;
+    let mut site = site(program, RECORDS, 0.05)?;
     let mut receiver = Receiver::prepare(&site, driver)?;
     site.set_outputs(&receiver.output())?;
     match (site.run()?, driver) {
@@ -83,7 +82,7 @@ fn all_arrives(program: &Path, driver: Option<&'static str>) -> Result {
 
 /// What it had not read when it was stopped is sent again; what it had read, it has.
 fn stopped_in_the_middle(program: &Path) -> Result {
-    let mut site = site(program)?;
+    let mut site = site(program, RECORDS, 0.05)?;
     let mut receiver = Receiver::prepare(&site, None)?;
     site.set_outputs(&format!("{}batch_records = 50\n", receiver.output()))?;
     let mut twice = 0;
@@ -117,20 +116,6 @@ fn stopped_in_the_middle(program: &Path) -> Result {
          by their ids"
     );
     Ok(())
-}
-
-fn site(program: &Path) -> Result<Site> {
-    let site = Site::start(
-        program,
-        SimConfig {
-            records: RECORDS,
-            twins: 0.05,
-            hostile: 0.05,
-            ..SimConfig::default()
-        },
-    )?;
-    site.sim.set_faults(FaultRates::default());
-    Ok(site)
 }
 
 /// An rsyslog of our own.
