@@ -9,14 +9,15 @@ use std::ops::Range;
 use memchr::memchr2;
 
 /// The value's text without insignificant white space.
-pub(crate) fn compact(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
+pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
     let mut kept = 0; // everything before it is in `out`
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => at = string_end(text, at),
             b' ' | b'\t' | b'\n' | b'\r' => {
+                out.reserve(text.len() - out.len());
                 out.extend_from_slice(&text[kept..at]);
                 at += 1;
                 kept = at;
@@ -24,50 +25,11 @@ pub(crate) fn compact(text: &[u8]) -> Vec<u8> {
             _ => at += 1,
         }
     }
-    out.extend_from_slice(&text[kept..]);
-    out
-}
-
-/// What one pass over a value's text finds.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Found {
-    /// There is insignificant white space.
-    Space,
-    /// The text is compact, and in it the value of the first member with the key begins here.
-    Member(usize),
-    /// The text is compact, and there is no such member.
-    Nothing,
-}
-
-/// Whether the value's text is compact, and if so, where in it the value of the first member
-/// called `key` (with its quotes) begins.
-pub(crate) fn find_if_compact(text: &[u8], key: &[u8]) -> Found {
-    let mut found = None;
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                let end = string_end(text, at);
-                // In compact text a colon stands behind keys only.
-                if depth == 1
-                    && found.is_none()
-                    && text.get(at..end) == Some(key)
-                    && text.get(end) == Some(&b':')
-                {
-                    found = Some(end + 1);
-                }
-                at = end;
-                continue;
-            }
-            b' ' | b'\t' | b'\n' | b'\r' => return Found::Space,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
+    if kept == 0 {
+        return Cow::Borrowed(text);
     }
-    found.map_or(Found::Nothing, Found::Member)
+    out.extend_from_slice(&text[kept..]);
+    Cow::Owned(out)
 }
 
 /// Where the string that opens at `at` ends: the index behind its closing quote.
@@ -120,6 +82,24 @@ pub(crate) fn quote_or_backslash_in(chunk: &[u8; CHUNK]) -> Option<usize> {
     })
 }
 
+/// Where the first byte is that no string holds as it is: a quote, a backslash or a control
+/// character.
+#[inline]
+pub(crate) fn special(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = quotes_and_backslashes(word) | below(word, 0x20);
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(words.len() * 8 + found)
+}
+
 /// The high bit of each byte that is one of them; behind the first one others may be set too.
 #[inline]
 const fn quotes_and_backslashes(word: u64) -> u64 {
@@ -132,6 +112,13 @@ const ONES: u64 = u64::MAX / 0xff;
 #[inline]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+/// The high bit of each byte that is less than `least`, which is 128 at most; behind the first one
+/// others may be set too.
+#[inline]
+const fn below(word: u64, least: u8) -> u64 {
+    word.wrapping_sub(ONES * least as u64) & !word & (ONES << 7)
 }
 
 /// Where the value that begins at `at` ends, in compact text.
@@ -275,13 +262,13 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -302,10 +289,9 @@ mod tests {
         #[test]
         fn pretty_text_compacts_to_what_serde_json_writes_compactly(value in any_json()) {
             let pretty = serde_json::to_vec_pretty(&value).unwrap();
-            prop_assert_eq!(compact(&pretty), serde_json::to_vec(&value).unwrap());
             let tight = serde_json::to_vec(&value).unwrap();
-            let spaced = find_if_compact(&pretty, b"\"a\"") == Found::Space;
-            prop_assert_eq!(spaced, pretty != tight);
+            prop_assert_eq!(compact(&pretty), &tight[..]);
+            prop_assert!(matches!(compact(&tight), Cow::Borrowed(_)));
         }
 
         #[test]
@@ -318,13 +304,6 @@ mod tests {
                 .map(|(k, v)| (k.clone().into_bytes(), serde_json::to_vec(v).unwrap()))
                 .collect();
             prop_assert_eq!(own, theirs);
-            for name in ["a", "b"] {
-                let key = format!("\"{name}\"");
-                let found = members(&text)
-                    .find(|m| &text[m.key.clone()] == key.as_bytes())
-                    .map_or(Found::Nothing, |m| Found::Member(m.value.start));
-                prop_assert_eq!(find_if_compact(&text, key.as_bytes()), found);
-            }
             let own: Vec<_> = elements(&text).map(|e| text[e].to_vec()).collect();
             let theirs: Vec<_> = value.as_array().into_iter().flatten()
                 .map(|v| serde_json::to_vec(v).unwrap())

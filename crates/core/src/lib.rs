@@ -52,6 +52,7 @@ pub mod rate_limit;
 mod record;
 mod retry;
 mod runtime;
+mod scan;
 mod secrets;
 mod sites;
 mod time;

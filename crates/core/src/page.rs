@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::query::Pairs;
-use crate::{Error, RawRecord, Timestamp, decode};
+use crate::{Error, RawRecord, Timestamp, decode, record, scan};
 
 /// One page of records, as the service answered it.
 #[derive(Clone, Debug)]
@@ -36,25 +37,14 @@ impl Page {
     /// [`UnexpectedJson`](crate::ErrorKind::UnexpectedJson) when there is no list `results` in it: an error object, say,
     /// is never taken for the end of the log.
     pub fn parse(body: &Bytes, server_time: Option<Timestamp>) -> Result<Self, Error> {
-        let answer: Answer<'_> = decode::object(body)?;
-        let whole = |value: Option<Value>| value.as_ref().and_then(number);
-        let next = answer
-            .links
-            .as_ref()
-            .and_then(|links| links.get("next"))
-            .and_then(link);
-        Ok(Self {
-            records: answer
-                .results
-                .iter()
-                .map(|text| RawRecord::within(body, text.get()))
-                .collect(),
-            start: whole(answer.start),
-            limit: whole(answer.limit),
-            size: whole(answer.size),
-            next,
-            server_time,
-        })
+        if let Some((records, answer)) = split(body) {
+            return Ok(answer.into_page(records, server_time));
+        }
+        let answer: Answer<&RawValue> = decode::object(body)?;
+        let records = answer.results.iter();
+        let records = records.map(|text| RawRecord::within(body, text.get()));
+        let records = records.collect();
+        Ok(answer.into_page(records, server_time))
     }
 
     /// What to ask for the page after this one, which was the answer to `asked`; `None` when this
@@ -83,15 +73,39 @@ impl Page {
     }
 }
 
+/// The records of an answer, and the answer without them; `None` when it does not look as answers
+/// do, and has to be read slowly.
+fn split(body: &Bytes) -> Option<(Vec<RawRecord>, Answer<IgnoredAny>)> {
+    let list = scan::list(body, b"\"results\"", record::TIME)?;
+    let records = list.elements.iter();
+    let records = records.map(|found| RawRecord::found(body, found)).collect();
+    let rest = [&body[..list.range.start], b"[]", &body[list.range.end..]].concat();
+    Some((records, decode::object(&rest).ok()?))
+}
+
 #[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    results: Vec<&'a RawValue>,
+struct Answer<T> {
+    results: Vec<T>,
     start: Option<Value>,
     limit: Option<Value>,
     size: Option<Value>,
     #[serde(rename = "_links")]
     links: Option<Value>,
+}
+
+impl<T> Answer<T> {
+    fn into_page(self, records: Vec<RawRecord>, server_time: Option<Timestamp>) -> Page {
+        let whole = |value: Option<Value>| value.as_ref().and_then(number);
+        let next = self.links.as_ref().and_then(|links| links.get("next"));
+        Page {
+            records,
+            start: whole(self.start),
+            limit: whole(self.limit),
+            size: whole(self.size),
+            next: next.and_then(link),
+            server_time,
+        }
+    }
 }
 
 /// A whole number, which some services write as a string.

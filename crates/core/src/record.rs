@@ -3,23 +3,27 @@
 //! Everything that is delivered is a [`RawRecord`]; the types are for those who want to look
 //! inside. A record that does not fit the types is still a [`RawRecord`], so nothing is dropped.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::{self, Found};
+use crate::json;
+use crate::scan::Element;
 use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp, decode};
 
 /// A record as the server wrote it, on one line.
 ///
 /// Only white space between tokens is removed, and only when there is any. Numbers keep their
 /// spelling, keys their order, strings their escapes.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct RawRecord {
     line: Bytes,
-    time: Option<Timestamp>,
+    /// Where its time begins, if that was seen when the record was found.
+    time_at: Option<usize>,
 }
 
 impl RawRecord {
@@ -39,20 +43,26 @@ impl RawRecord {
     /// The record whose line is known from [`line`](Self::line), as one that was kept somewhere:
     /// nothing of it is checked again.
     pub fn from_line(line: Bytes) -> Self {
-        let time = time_in(&line);
-        Self { line, time }
+        let time_at = None;
+        Self { line, time_at }
     }
 
     /// The record whose well-formed text is `text`, a part of `body`, whose memory it shares.
     pub(crate) fn within(body: &Bytes, text: &str) -> Self {
-        let text = text.as_bytes();
-        let time = match json::find_if_compact(text, TIME) {
-            Found::Space => return Self::from_line(json::compact(text).into()),
-            Found::Member(at) => time_of(&text[at..json::value_end(text, at)]),
-            Found::Nothing => None,
-        };
-        let line = body.slice_ref(text);
-        Self { line, time }
+        Self::from_line(match json::compact(text.as_bytes()) {
+            Cow::Borrowed(line) => body.slice_ref(line),
+            Cow::Owned(line) => line.into(),
+        })
+    }
+
+    /// The record that was found in `body`, whose memory it shares, when [`TIME`] was looked for.
+    pub(crate) fn found(body: &Bytes, element: &Element) -> Self {
+        let line = body.slice(element.range.clone());
+        if !element.is_compact {
+            return Self::from_line(json::compact(&line).into_owned().into());
+        }
+        let time_at = element.member.map(|at| at - element.range.start);
+        Self { line, time_at }
     }
 
     /// The record on one line, without a line break at its end.
@@ -67,9 +77,19 @@ impl RawRecord {
     }
 
     /// When the event happened (`creationDate`); `None` when the record does not say so in any
-    /// form that is known: a number or a string of milliseconds, or RFC 3339.
+    /// form that is known: a number or a string of milliseconds, or RFC 3339. It is looked up at
+    /// each call.
     pub fn time(&self) -> Option<Timestamp> {
-        self.time
+        let line = &self.line[..];
+        let value = match self.time_at {
+            Some(at) => at..json::value_end(line, at),
+            None => {
+                json::members(line)
+                    .find(|member| &line[member.key.clone()] == TIME)?
+                    .value
+            }
+        };
+        time_of(&line[value])
     }
 
     /// The name of the record's content. It is computed at each call.
@@ -111,6 +131,21 @@ impl RawRecord {
     }
 }
 
+/// Records are equal whose lines are.
+impl PartialEq for RawRecord {
+    fn eq(&self, other: &Self) -> bool {
+        self.line == other.line
+    }
+}
+
+impl Eq for RawRecord {}
+
+impl Hash for RawRecord {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.line.hash(state);
+    }
+}
+
 /// The record's text.
 impl fmt::Debug for RawRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,14 +154,7 @@ impl fmt::Debug for RawRecord {
 }
 
 /// The key of the time, as it is written.
-const TIME: &[u8] = br#""creationDate""#;
-
-/// The time that a record tells.
-fn time_in(line: &[u8]) -> Option<Timestamp> {
-    json::members(line)
-        .find(|member| &line[member.key.clone()] == TIME)
-        .and_then(|member| time_of(&line[member.value]))
-}
+pub(crate) const TIME: &[u8] = br#""creationDate""#;
 
 /// The time that a `creationDate` of this text gives.
 pub(crate) fn time_of(value: &[u8]) -> Option<Timestamp> {
