@@ -18,11 +18,18 @@ use crate::local_disk::{sync_directory, unusable};
 
 pub(super) const FILE: &str = "spool.sqlite3";
 
-/// The log is copied back into the database when it has so many pages, of 4 KiB.
-const LOG_PAGES: u32 = 4_000;
+/// A chunk goes through the log in a few pages rather than many. Files of versions before the first
+/// release have pages of 4 KiB, and keep them.
+pub(super) const PAGE: usize = 16 * 1024;
+
+/// The log is copied back into the database when it has so many pages.
+const LOG_PAGES: u32 = 1_000;
 
 /// How much of the database is held in memory: negative, SQLite takes it for KiB.
 const CACHE_KIB: i32 = -5_000;
+
+/// How many statements are kept prepared.
+const STATEMENTS: usize = 64;
 
 /// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -66,7 +73,8 @@ pub(super) fn create_at(fresh: &Path) -> Result<()> {
         .open(fresh)
         .map_err(|error| unusable(fresh, error))?;
     let filled = connect(fresh).and_then(|mut connection| {
-        // Has to be said before the first table.
+        // Both have to be said before the first table.
+        connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         migrate(&mut connection, 0)?;
@@ -179,6 +187,10 @@ pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
     // A page that is written again before then is copied back once: what a backfill commits and
     // deletes goes through the log alone.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
+    // What one statement would have to undo went through a file otherwise, and it is small.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // All that are ever prepared; the usual number is a few less than a commit and its delivery take.
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A window that was committed is read from memory when it is delivered.
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     // Otherwise the log keeps the size of the largest commit for ever.

@@ -23,12 +23,12 @@ use confluence_audit_core::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use self::copy::{PAGE, Tables, copy_what_is_readable, first_page, put_first_page, tables};
+use self::copy::{Tables, copy_what_is_readable, first_page, put_first_page, tables};
 use self::salvage::Salvage;
 use super::SqliteSpool;
 use super::check::contradictions;
 use super::fault::Fault;
-use super::file::{FILE, beside, connect, connect_read_only, create_at, remove_if_there};
+use super::file::{FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there};
 use super::schema::schema_version;
 use crate::local_disk::{sync_directory, unusable};
 use crate::{Error, Lock, Result};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 use rusqlite::Connection;
+use super::file::PAGE;
 
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::seal::{RecordRow, record_seal, seal_all};
@@ -111,11 +112,11 @@ fn damage_is_loud_and_left_as_it_is() {
     let dir = Dir::new();
     drop(dir.open().expect("a fresh spool"));
     let good = fs::read(dir.file()).expect("its bytes");
-    assert!(good.len() > 8_192);
+    assert!(good.len() > 2 * PAGE);
 
     let mut holes = good.clone();
-    holes[4_096..8_192].fill(0xA5);
-    let cut = &good[..5_000];
+    holes[PAGE..2 * PAGE].fill(0xA5);
+    let cut = &good[..PAGE + 5_000];
     for bad in [
         &holes[..],
         cut,

@@ -9,11 +9,11 @@ use rusqlite::Connection;
 
 use crate::Result;
 use crate::spool::sqlite::fault::Fault;
-use crate::spool::sqlite::file::connect;
+use crate::spool::sqlite::file::{PAGE, connect};
 use crate::spool::sqlite::schema::{MIGRATIONS, check_schema, schema_version};
 
-/// SQLite's own default, which is never changed here.
-pub(super) const PAGE: usize = 4096;
+/// A disk fails in blocks that are no larger.
+const BLOCK: usize = 4096;
 
 /// Copies `from`, if it is there, with zeros for what the disk does not give.
 pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), Fault> {
@@ -28,9 +28,9 @@ pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), Fault>
         .open(to)?;
     let len = source.metadata()?.len();
     let mut offset = 0;
-    let mut block = [0; PAGE];
+    let mut block = [0; BLOCK];
     while offset < len {
-        let wanted = usize::try_from(len - offset).map_or(PAGE, |rest| rest.min(PAGE));
+        let wanted = usize::try_from(len - offset).map_or(BLOCK, |rest| rest.min(BLOCK));
         let block = &mut block[..wanted];
         if source.read_exact_at(block, offset).is_err() {
             block.fill(0);
