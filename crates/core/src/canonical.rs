@@ -1,8 +1,18 @@
 //! The canonical form of a record, of which its fingerprint is the hash.
 //!
-//! Each value is written with its type and its length, so that no two different records have the
-//! same form; the keys of an object are sorted, escapes undone. It is written in one pass over the
-//! text, each value where it stands; only members whose keys are out of order are moved then.
+//! | value | is written as |
+//! |---|---|
+//! | object | `o`, its members in the order of their keys, end |
+//! | member | `k`, its key with escapes undone, end, its value |
+//! | array | `a`, its values, end |
+//! | string | `s`, what it says, end |
+//! | number, `true`, `false`, `null` | `n`, its text, end |
+//! | the record's time | `t`, its milliseconds in eight bytes, the lowest first |
+//! | what is nested too deeply | `d`, its text, end |
+//!
+//! The end is a byte that is in no text, so no two different records have the same form. It is
+//! written in one pass over the text, each value where it stands; only members whose keys are out
+//! of order are moved then.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -23,8 +33,9 @@ const VOLATILE: [&[u8]; 7] = [
 /// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
 const DEEPEST: usize = 64;
 
-/// The length of a value's type and length.
-const HEAD: usize = 1 + 8;
+/// What a value ends with: UTF-8 has no such byte, and neither have the lone surrogates that JSON
+/// can write.
+const END: u8 = 0xff;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
@@ -123,7 +134,7 @@ impl Form<'_> {
     }
 
     fn write_object(&mut self, at: usize, place: Place, depth: usize) -> usize {
-        let head = self.begin(b'o');
+        self.out.push(b'o');
         let outer = self.members.len();
         let mut in_order = true;
         let mut before = None;
@@ -131,7 +142,7 @@ impl Form<'_> {
         while self.text.get(at) == Some(&b'"') {
             let begin = self.out.len();
             at = self.write_string(b'k', at) + 1; // over the colon
-            let key = begin + HEAD..self.out.len();
+            let key = begin + 1..self.out.len() - 1;
             let name = &self.out[key.clone()];
             let is_volatile = place == Place::Author && VOLATILE.contains(&name);
             let inner = match (place, name) {
@@ -143,7 +154,7 @@ impl Form<'_> {
                 at = json::value_end(self.text, at);
                 self.out.truncate(begin);
             } else {
-                let prefix = prefix(&self.out, key.start);
+                let prefix = prefix(name);
                 at = self.write(at, inner, depth + 1);
                 in_order &= before < Some(prefix);
                 before = Some(prefix);
@@ -155,11 +166,11 @@ impl Form<'_> {
             }
             at += 1;
         }
-        self.end(head, self.members.len() - outer);
         if !in_order {
             self.sort(outer);
         }
         self.members.truncate(outer);
+        self.out.push(END);
         at + 1
     }
 
@@ -176,7 +187,7 @@ impl Form<'_> {
         let Some(first) = its.first() else {
             return;
         };
-        let begin = first.key.start - HEAD;
+        let begin = first.key.start - 1;
         // Stable: a key that stands twice keeps both values, in their order.
         its.sort_by(|a, b| {
             let by_prefix = a.prefix.cmp(&b.prefix);
@@ -184,32 +195,31 @@ impl Form<'_> {
         });
         sorted.clear();
         for member in its.iter() {
-            sorted.extend_from_slice(&out[member.key.start - HEAD..member.end]);
+            sorted.extend_from_slice(&out[member.key.start - 1..member.end]);
         }
         out.truncate(begin);
         out.extend_from_slice(sorted);
     }
 
     fn write_array(&mut self, at: usize, depth: usize) -> usize {
-        let head = self.begin(b'a');
-        let mut count = 0;
+        self.out.push(b'a');
         let mut at = at + 1;
         while !matches!(self.text.get(at), None | Some(b']')) {
             at = self.write(at, Place::Elsewhere, depth + 1);
-            count += 1;
             if self.text.get(at) != Some(&b',') {
                 break;
             }
             at += 1;
         }
-        self.end(head, count);
+        self.out.push(END);
         at + 1
     }
 
     /// Copies a string while it looks for its end; one with an escape is begun again.
     #[inline]
     fn write_string(&mut self, kind: u8, at: usize) -> usize {
-        let head = self.begin(kind);
+        self.out.push(kind);
+        let begin = self.out.len();
         let mut rest = self.text.get(at + 1..).unwrap_or_default();
         while let Some((chunk, behind)) = rest.split_first_chunk::<{ json::CHUNK }>() {
             self.out.extend_from_slice(chunk);
@@ -220,16 +230,17 @@ impl Form<'_> {
             if chunk.get(found) != Some(&b'"') {
                 break;
             }
-            self.out.truncate(self.out.len() - json::CHUNK + found);
-            self.end(head, self.out.len() - head);
+            let end = self.out.len() - json::CHUNK + found;
+            self.out.truncate(end + 1);
+            self.out[end] = END;
             return self.text.len() - rest.len() + found + 1;
         }
-        self.out.truncate(head);
-        self.write_string_in_steps(head, at)
+        self.out.truncate(begin);
+        self.write_string_in_steps(at)
     }
 
     #[cold]
-    fn write_string_in_steps(&mut self, head: usize, at: usize) -> usize {
+    fn write_string_in_steps(&mut self, at: usize) -> usize {
         let (end, escaped) = json::string(self.text, at);
         if escaped {
             let text = json::unescape(&self.text[at..end]);
@@ -238,44 +249,29 @@ impl Form<'_> {
             let inner = self.text.get(at + 1..end.saturating_sub(1));
             self.out.extend_from_slice(inner.unwrap_or_default());
         }
-        self.end(head, self.out.len() - head);
+        self.out.push(END);
         end
     }
 
     fn write_as_it_is(&mut self, kind: u8, at: usize) -> usize {
         let end = json::value_end(self.text, at);
-        let head = self.begin(kind);
+        self.out.push(kind);
         self.out
             .extend_from_slice(self.text.get(at..end).unwrap_or_default());
-        self.end(head, self.out.len() - head);
+        self.out.push(END);
         end
-    }
-
-    /// Begins a value: what comes behind its type and length.
-    #[inline]
-    fn begin(&mut self, kind: u8) -> usize {
-        self.out.extend_from_slice(&[kind, 0, 0, 0, 0, 0, 0, 0, 0]);
-        self.out.len()
-    }
-
-    #[inline]
-    fn end(&mut self, begin: usize, length: usize) {
-        self.out[begin - (HEAD - 1)..begin].copy_from_slice(&(length as u64).to_le_bytes());
     }
 }
 
-/// The first eight bytes of the key at the end of `written`, as a number; a shorter key counts as if
-/// zeros followed.
+/// The first eight bytes of a key, as a number; a shorter key counts as if zeros followed.
 #[inline]
-fn prefix(written: &[u8], key: usize) -> u64 {
-    let length = written.len() - key;
-    if let Some(bytes) = written[key..].first_chunk() {
+fn prefix(key: &[u8]) -> u64 {
+    if let Some(bytes) = key.first_chunk() {
         return u64::from_be_bytes(*bytes);
     }
-    // Its head is before it, so that there are eight bytes; what is not the key's is shifted out.
-    let last = written.last_chunk().copied().unwrap_or_default();
-    let others = 64 - 8 * u32::try_from(length).unwrap_or_default();
-    u64::from_be_bytes(last).checked_shl(others).unwrap_or(0)
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -290,12 +286,8 @@ mod tests {
     fn plainly(out: &mut Vec<u8>, text: &[u8], place: Place, depth: usize) {
         let write = |out: &mut Vec<u8>, kind: u8, bytes: &[u8]| {
             out.push(kind);
-            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
             out.extend_from_slice(bytes);
-        };
-        let count = |out: &mut Vec<u8>, kind: u8, count: usize| {
-            out.push(kind);
-            out.extend_from_slice(&(count as u64).to_le_bytes());
+            out.push(END);
         };
         if place == Place::Time
             && let Some(time) = record::time_of(text)
@@ -313,7 +305,7 @@ mod tests {
                     .filter(|(key, _)| place != Place::Author || !VOLATILE.contains(&key.as_ref()))
                     .collect();
                 members.sort_by(|a, b| a.0.cmp(&b.0));
-                count(out, b'o', members.len());
+                out.push(b'o');
                 for (key, value) in members {
                     let inner = match (place, key.as_ref()) {
                         (Place::Record, b"author") => Place::Author,
@@ -323,12 +315,14 @@ mod tests {
                     write(out, b'k', &key);
                     plainly(out, value, inner, depth + 1);
                 }
+                out.push(END);
             }
             Some(b'[') => {
-                count(out, b'a', json::elements(text).count());
+                out.push(b'a');
                 for element in json::elements(text) {
                     plainly(out, &text[element], Place::Elsewhere, depth + 1);
                 }
+                out.push(END);
             }
             _ => write(out, b'n', text),
         }

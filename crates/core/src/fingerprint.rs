@@ -87,7 +87,7 @@ mod tests {
         let line = r#"{"author":{"type":"user","accountId":"5e7229","displayName":"Ana"},"creationDate":1643097111962,"summary":"Page moved","changedValues":[{"n":1.0,"x":null}]}"#;
         assert_eq!(
             of(line).to_string(),
-            "88661a0f3c834e04c5d53c727ef038421298d864"
+            "c1b49d8946c3be60274d6aebcc364033b0877631"
         );
     }
 

@@ -13,7 +13,7 @@
 //! number before that, and so on; those before `first` are there no longer.
 
 use bytes::Bytes;
-use confluence_audit_core::Fingerprint;
+use confluence_audit_core::{Fingerprint, RawRecord};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
@@ -206,6 +206,36 @@ fn take(rest: &mut Bytes) -> Option<Kept> {
         ordinal: number(HEAD - 8)?,
         line: rest.split_to(len),
     })
+}
+
+/// Gives the records of all chunks the fingerprints that their lines have.
+pub(super) fn name_again(transaction: &Connection) -> Result<(), Fault> {
+    let chunks: Vec<i64> = transaction
+        .prepare("SELECT last FROM chunk")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let select = format!("SELECT {} FROM chunk WHERE last = ?1", Chunk::COLUMNS);
+    let mut select = transaction.prepare(&select)?;
+    let mut update =
+        transaction.prepare("UPDATE chunk SET body = ?2, seal = ?3 WHERE last = ?1")?;
+    for last in chunks {
+        let mut rows = select.query([last])?;
+        let Some(row) = rows.next()? else {
+            continue;
+        };
+        let mut chunk = Chunk::read(row)?;
+        let mut body = chunk.body.to_vec();
+        let mut rest = chunk.body.clone();
+        while !rest.is_empty() {
+            let at = body.len() - rest.len() + 8;
+            let record = take(&mut rest).ok_or_else(|| chunk.odd())?;
+            let fingerprint = RawRecord::from_line(record.line).fingerprint();
+            body[at..at + Fingerprint::LEN].copy_from_slice(fingerprint.as_bytes());
+        }
+        chunk.body = body.into();
+        update.execute(params![last, &chunk.body[..], chunk.seal()])?;
+    }
+    Ok(())
 }
 
 /// Deletes the records that every output has.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::chunk::delete_what_all_have;
+use super::chunk::{delete_what_all_have, name_again};
 use super::fault::Fault;
 use super::pack::pack;
 use super::seal::seal_all;
@@ -83,10 +83,19 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "
     DROP TABLE record;
 ",
+    // Contents have other names by now, and a count tells nothing of what it counted: nothing from
+    // before can be compared, so none of it is read again.
+    "
+    DELETE FROM ledger;
+    UPDATE site SET counted_from = watermark + 1, seal = NULL WHERE watermark IS NOT NULL;
+",
 ];
 
 /// Which migration takes away the table with a row for each record.
 const PACKED: usize = 4;
+
+/// Which migration gives contents their present names.
+const NAMED: usize = 5;
 
 /// The version of the schema, if the database is ours and not newer than this program.
 pub(super) fn schema_version(connection: &Connection) -> Result<usize, Fault> {
@@ -136,6 +145,13 @@ pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fa
             pack(&transaction)?;
             // They were swept away by a transaction of their own, before which a run could end.
             delete_what_all_have(&transaction)?;
+        }
+        if version == NAMED && from > 0 {
+            name_again(&transaction)?;
+            tracing::warn!(
+                "the state is of a version before the first release: what arrives late from before \
+                 now is not noticed; `confluence-audit verify` names it"
+            );
         }
         transaction.execute_batch(migration)?;
     }
