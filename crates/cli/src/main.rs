@@ -32,9 +32,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), report::Failure> {
-    // One thread reads ahead while this one is busy with what was read.
+    // These read ahead while this one is busy with what was read: one asks, the other names what
+    // came.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(2)
         // One for the spool and one for files: each thread more keeps memory of its own.
         .max_blocking_threads(2)
         .enable_all()

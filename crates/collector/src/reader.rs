@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use confluence_audit_core::{Error, Timestamp};
 use tokio::task::JoinHandle;
 
-use crate::slice::{self, Slice, Whole};
+use crate::slice::{self, Slice, Whole, outcome};
 use crate::walk::{Log, Placed};
 use crate::window::{Window, Windows};
 
@@ -71,7 +71,7 @@ impl<T: Send + 'static> Reader<T> {
         self.windows.begin(self.jobs.get(), |window| {
             let log = log.clone();
             Task(tokio::spawn(async move {
-                Ok(slice::read(&log, window, most, now).await?.map(make))
+                slice::read(&log, window, most, now, make).await
             }))
         });
     }
@@ -84,14 +84,7 @@ impl<T: Send + 'static> Reader<T> {
             let Some((window, mut task)) = self.windows.pop() else {
                 return Ok(None);
             };
-            let slice = match (&mut task.0).await {
-                Ok(slice) => slice?,
-                Err(failed) => match failed.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Only dropping the task aborts it, and it has not been dropped.
-                    Err(_) => return Ok(None),
-                },
-            };
+            let slice = outcome(&mut task.0).await?;
             match slice {
                 Slice::TooMany { estimate, end } => {
                     tracing::debug!(estimate, "{window} is cut");

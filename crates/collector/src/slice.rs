@@ -4,12 +4,13 @@
 use std::sync::Once;
 
 use confluence_audit_core::{Error, Timestamp};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::walk::{Log, Placed, Step, Walk, by_offset};
 use crate::window::Window;
 
 /// A window that was tried.
-pub(crate) enum Slice<T = Placed> {
+pub(crate) enum Slice<T> {
     /// All of it.
     Whole(Whole<T>),
     /// It holds more than it may.
@@ -22,7 +23,7 @@ pub(crate) enum Slice<T = Placed> {
 }
 
 /// A window that was read.
-pub(crate) struct Whole<T = Placed> {
+pub(crate) struct Whole<T> {
     /// What was read: it may end earlier than what was asked for.
     pub(crate) window: Window,
     /// Oldest first.
@@ -31,71 +32,81 @@ pub(crate) struct Whole<T = Placed> {
     pub(crate) server_time: Option<Timestamp>,
 }
 
-impl Slice {
-    /// The same with something made of each record.
-    pub(crate) fn map<T>(self, make: impl FnMut(Placed) -> T) -> Slice<T> {
-        match self {
-            Self::Whole(whole) => Slice::Whole(Whole {
-                window: whole.window,
-                records: whole.records.into_iter().map(make).collect(),
-                server_time: whole.server_time,
-            }),
-            Self::TooMany { estimate, end } => Slice::TooMany { estimate, end },
-        }
-    }
-}
-
 /// Reads `window`, if it holds no more than about `most` records. `now` is a guess of the present,
-/// for the estimate alone.
-pub(crate) async fn read(
+/// for the estimate alone. What `make` makes of a page is made while the next one is on its way.
+pub(crate) async fn read<T: Send + 'static>(
     log: &Log,
     window: Window,
     most: usize,
     now: Timestamp,
-) -> Result<Slice, Error> {
+    make: fn(Placed) -> T,
+) -> Result<Slice<T>, Error> {
     let most = if window.is_one_millisecond() {
         usize::MAX
     } else {
         most
     };
     let mut walk = Walk::new(log, window);
-    let mut records: Vec<Placed> = Vec::new();
+    let mut pages: Vec<JoinHandle<Vec<T>>> = Vec::new();
+    let mut span: Option<(Timestamp, Timestamp)> = None;
+    let mut read = 0;
     // A millisecond cannot be cut, so the first that fills a page counts for nothing.
     let mut uncounted = 0;
     loop {
-        match walk.step().await? {
-            Step::Records(more) => records.extend(more),
+        let more = match walk.step().await? {
+            Step::Records(more) => more,
             Step::Dense(more) => {
                 if uncounted == 0 {
                     uncounted = more.len();
                 }
-                records.extend(more);
+                more
             }
             Step::End => break,
             // Few milliseconds, which cutting would not make fewer.
             Step::Unclear => {
-                return without_order(log, window, walk.server_time(), usize::MAX, now).await;
+                return without_order(log, window, walk.server_time(), usize::MAX, now, make).await;
             }
             Step::Unordered => {
                 say_unordered();
-                return without_order(log, window, walk.server_time(), most, now).await;
+                return without_order(log, window, walk.server_time(), most, now, make).await;
             }
+        };
+        if let (Some(newest), Some(oldest)) = (more.first(), more.last()) {
+            span = Some((span.map_or(newest.time, |(newest, _)| newest), oldest.time));
         }
-        let newest = records.first().map_or(now, |newest| newest.time);
-        let oldest = records.last().map_or(now, |oldest| oldest.time);
+        read += more.len();
+        pages.push(tokio::spawn(async move { all(more, make) }));
+        let (newest, oldest) = span.unwrap_or((now, now));
         let end = window.to.unwrap_or(newest.max(now));
-        let read = records.len() - uncounted;
-        let estimate = estimate(read, window.from, oldest, end);
-        if read > most || (!walk.is_done() && is_hopeless(read, estimate, most)) {
+        let counted = read - uncounted;
+        let estimate = estimate(counted, window.from, oldest, end);
+        if counted > most || (!walk.is_done() && is_hopeless(counted, estimate, most)) {
             return Ok(Slice::TooMany { estimate, end });
         }
     }
-    records.reverse();
+    let mut records = Vec::with_capacity(read);
+    for page in pages.iter_mut().rev() {
+        records.extend(outcome(page).await.into_iter().rev());
+    }
     Ok(Slice::Whole(Whole {
         window,
         records,
         server_time: walk.server_time(),
     }))
+}
+
+fn all<T>(records: Vec<Placed>, make: fn(Placed) -> T) -> Vec<T> {
+    records.into_iter().map(make).collect()
+}
+
+/// What a task came to that nobody aborts; its panic goes on here.
+pub(crate) async fn outcome<T>(task: &mut JoinHandle<T>) -> T {
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(made) => made,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is going away, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
+    }
 }
 
 fn say_unordered() {
@@ -108,13 +119,14 @@ fn say_unordered() {
     });
 }
 
-async fn without_order(
+async fn without_order<T>(
     log: &Log,
     window: Window,
     server_time: Option<Timestamp>,
     most: usize,
     now: Timestamp,
-) -> Result<Slice, Error> {
+    make: fn(Placed) -> T,
+) -> Result<Slice<T>, Error> {
     // What arrives at the open end while it is read would keep two readings from agreeing.
     let closed = server_time.filter(|now| window.to.is_none() && *now >= window.from);
     let window = Window {
@@ -131,7 +143,7 @@ async fn without_order(
     records.reverse();
     Ok(Slice::Whole(Whole {
         window,
-        records,
+        records: all(records, make),
         server_time,
     }))
 }
