@@ -13,7 +13,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use confluence_audit_collector::output::{Delivered, Entry, FileOutput, Output, OutputName};
 use confluence_audit_collector::spool::{
-    Commit, Counts, Depth, OutputState, Overview, SiteState, Spool, Spooled, SqliteSpool,
+    Commit, Counts, Depth, OutputState, Overview, Pending, SiteState, Spool, SqliteSpool,
 };
 use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
 use confluence_audit_core::Timestamp;
@@ -115,7 +115,7 @@ impl Spool for DyingSpool {
         output: &OutputName,
         max_records: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Spooled>> {
+    ) -> Result<Pending> {
         self.call(self.inner.pending(output, max_records, max_bytes))
             .await
     }

@@ -139,6 +139,15 @@ pub struct OutputOverview {
     pub waiting: Depth,
 }
 
+/// What an output has to deliver next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// In order.
+    pub records: Vec<Spooled>,
+    /// More wait behind them.
+    pub is_cut: bool,
+}
+
 /// The one transaction between reading and delivering.
 ///
 /// Every method is atomic and durable when it returns: after a failure, or when its future is
@@ -172,13 +181,14 @@ pub trait Spool: Send + Sync {
     async fn register(&self, output: &OutputName) -> Result<OutputState>;
 
     /// The records that a registered `output` has to deliver next, in order: at most `max_records`,
-    /// and no more than `max_bytes` of lines, but always at least one if there is one.
+    /// and no more than `max_bytes` of lines, but always at least one if there is one. And whether
+    /// more wait behind them.
     async fn pending(
         &self,
         output: &OutputName,
         max_records: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Spooled>>;
+    ) -> Result<Pending>;
 
     /// Notes that a registered `output` has everything up to and including `seq`, with its
     /// checkpoint, and deletes what every registered output has, in one transaction. The same

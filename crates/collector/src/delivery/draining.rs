@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::board::{Board, Failed, Notes, Phase, Standing};
 use super::{Labels, Patience, Route, Source};
 use crate::output::{Entry, OutputName};
-use crate::spool::{OutputState, Spool, Spooled};
+use crate::spool::{OutputState, Pending, Spool, Spooled};
 use crate::{Error, Result};
 
 /// What all outputs share while they deliver.
@@ -51,8 +51,8 @@ struct Failure {
 
 /// How a round of batches ended.
 enum Round {
-    /// Nothing more waits, or nothing that can be told to be its own.
-    Drained { is_behind: bool },
+    /// Nothing more waits of what so many commits brought, or nothing that can be told to be its own.
+    Drained { commits: u64, is_behind: bool },
     /// The delivery is to stop.
     Stopped,
     /// The output failed.
@@ -61,9 +61,15 @@ enum Round {
 
 /// What became of one batch.
 enum Batch {
+    /// There may be more.
     Delivered,
+    /// It was all that so many commits brought.
+    Last {
+        commits: u64,
+    },
     /// There was none; perhaps something waits that cannot be told to be its own.
     None {
+        commits: u64,
         is_behind: bool,
     },
     Failed(Error),
@@ -125,11 +131,7 @@ impl Draining {
             self.plan(world);
         }
         loop {
-            let (commits, phase) = {
-                let notes = notes.borrow_and_update();
-                (notes.commits, notes.phase)
-            };
-            if phase == Phase::Stop {
+            if notes.borrow_and_update().phase == Phase::Stop {
                 return Ok(());
             }
             world.board.note(self.index, |standing| {
@@ -152,7 +154,7 @@ impl Draining {
                         self.warn_of_failure();
                     }
                 }
-                Round::Drained { is_behind } => {
+                Round::Drained { commits, is_behind } => {
                     self.recover(world.board);
                     world.board.note(self.index, |standing| {
                         standing.reached = commits;
@@ -236,7 +238,13 @@ impl Draining {
             }
             match self.batch(world, notes).await? {
                 Batch::Delivered => self.recover(world.board),
-                Batch::None { is_behind } => return Ok(Round::Drained { is_behind }),
+                Batch::Last { commits } => {
+                    let is_behind = false;
+                    return Ok(Round::Drained { commits, is_behind });
+                }
+                Batch::None { commits, is_behind } => {
+                    return Ok(Round::Drained { commits, is_behind });
+                }
                 Batch::Failed(error) => {
                     // What made it ready may be what is wrong: a secret that was changed.
                     self.is_ready = false;
@@ -252,13 +260,17 @@ impl Draining {
         notes: &mut watch::Receiver<Notes>,
     ) -> Result<Batch> {
         let name = self.name().clone();
-        let mut batch = self.pending(world, notes).await?;
+        let (commits, pending) = self.pending(world, notes).await?;
+        let Pending {
+            records: mut batch,
+            is_cut,
+        } = pending;
         let source = &self.route.source;
         let unsure = batch.iter().position(|it| source.holds(&it.site).is_none());
         batch.truncate(unsure.unwrap_or(batch.len()));
         let Some(last) = batch.last().map(|record| record.seq) else {
             let is_behind = unsure.is_some();
-            return Ok(Batch::None { is_behind });
+            return Ok(Batch::None { commits, is_behind });
         };
         batch.retain(|record| source.holds(&record.site) == Some(true));
         let entries = batch
@@ -293,30 +305,39 @@ impl Draining {
                 self.route.format
             );
         }
-        Ok(Batch::Delivered)
+        if is_cut || unsure.is_some() || seq < last {
+            return Ok(Batch::Delivered);
+        }
+        Ok(Batch::Last { commits })
     }
 
-    /// What is due; what is too little may become more while it waits.
+    /// What is due, and how many commits had been made before it was looked up; what is too little
+    /// may become more while it waits.
     async fn pending(
         &self,
         world: &World<'_>,
         notes: &mut watch::Receiver<Notes>,
-    ) -> Result<Vec<Spooled>> {
+    ) -> Result<(u64, Pending)> {
         let (name, limits) = (self.name(), self.route.batch);
         let pending = || world.spool.pending(name, limits.records, limits.bytes);
+        let commits = notes.borrow().commits;
         let batch = pending().await?;
-        let bytes: usize = batch.iter().map(|record| record.line.len()).sum();
-        let is_full = batch.len() >= limits.records || bytes >= limits.bytes;
-        if batch.is_empty() || is_full || !world.patience.lingers() || limits.age.is_zero() {
-            return Ok(batch);
+        let records = &batch.records;
+        let bytes: usize = records.iter().map(|record| record.line.len()).sum();
+        let is_full = records.len() >= limits.records || bytes >= limits.bytes;
+        let is_due = records.is_empty() || is_full || batch.is_cut;
+        if is_due || !world.patience.lingers() || limits.age.is_zero() {
+            return Ok((commits, batch));
         }
         // It has not been outrun: it would rather have more.
-        let commits = notes.borrow().commits;
         let note = |standing: &mut Standing| standing.reached = standing.reached.max(commits);
         world.board.note(self.index, note);
-        let ends = pin!(wait_for(notes, |now| now.phase != Phase::Open));
-        select(ends, world.runtime.sleep(limits.age)).await;
-        pending().await
+        {
+            let ends = pin!(wait_for(notes, |now| now.phase != Phase::Open));
+            select(ends, world.runtime.sleep(limits.age)).await;
+        }
+        let commits = notes.borrow().commits;
+        Ok((commits, pending().await?))
     }
 }
 

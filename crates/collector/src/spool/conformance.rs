@@ -124,10 +124,9 @@ async fn noted(spool: &dyn Spool, address: &str, site: Option<&SiteId>) {
 async fn waiting(spool: &dyn Spool, output: &OutputName) -> Vec<(i64, Bytes)> {
     let pending = spool.pending(output, usize::MAX, usize::MAX).await;
     let pending = pending.expect("what is pending");
-    pending
-        .into_iter()
-        .map(|record| (record.seq, record.line))
-        .collect()
+    assert!(!pending.is_cut, "there was no limit");
+    let records = pending.records.into_iter();
+    records.map(|record| (record.seq, record.line)).collect()
 }
 
 async fn lines(spool: &dyn Spool, output: &OutputName) -> Vec<Bytes> {

@@ -34,7 +34,7 @@ use self::file::{FILE, beside, check_and_migrate, connect_read_only, create, ref
 use self::queue::{confirm, depth_behind, pending, register, retain};
 use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
-use super::{Commit, Counts, Depth, OutputState, Overview, SiteState, Spool, Spooled};
+use super::{Commit, Counts, Depth, OutputState, Overview, Pending, SiteState, Spool};
 use crate::local_disk::unusable;
 use crate::output::OutputName;
 use crate::{Error, Result, SiteId};
@@ -188,7 +188,7 @@ impl Spool for SqliteSpool {
         output: &OutputName,
         max_records: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Spooled>> {
+    ) -> Result<Pending> {
         let output = output.clone();
         self.transaction("reading what is pending", move |transaction| {
             pending(transaction, &output, max_records, max_bytes)

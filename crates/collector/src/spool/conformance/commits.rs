@@ -37,7 +37,8 @@ pub async fn a_commit_is_there_whole(store: &dyn Store) {
     let pending = spool
         .pending(&output, 9, usize::MAX)
         .await
-        .expect("pending");
+        .expect("pending")
+        .records;
     assert_eq!(pending.len(), 2);
     assert_eq!(pending[0].site, site());
     assert_eq!(pending[0].time, at(10));

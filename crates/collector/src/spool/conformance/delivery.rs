@@ -24,12 +24,16 @@ pub async fn pending_is_in_order_and_bounded(store: &dyn Store) {
     let size = order[0].len();
     let got = async |records, bytes| {
         let pending = spool.pending(&output, records, bytes).await;
-        pending.expect("pending").len()
+        let pending = pending.expect("pending");
+        (pending.records.len(), pending.is_cut)
     };
-    assert_eq!(got(2, usize::MAX).await, 2);
-    assert_eq!(got(9, 2 * size).await, 2);
-    assert_eq!(got(9, 2 * size - 1).await, 1);
-    assert_eq!(got(9, 0).await, 1);
+    let all = order.len();
+    assert_eq!(got(2, usize::MAX).await, (2, true));
+    assert_eq!(got(all, usize::MAX).await, (all, false));
+    assert_eq!(got(9, 2 * size).await, (2, true));
+    assert_eq!(got(9, 2 * size - 1).await, (1, true));
+    assert_eq!(got(9, 0).await, (1, true));
+    assert_eq!(got(9, all * size).await, (all, false));
     let unknown = spool.pending(&OutputName::new("unknown"), 9, 9).await;
     assert_eq!(
         unknown.expect_err("not registered").kind(),

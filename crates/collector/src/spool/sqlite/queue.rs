@@ -12,7 +12,7 @@ use super::seal::output_seal;
 use super::store::vacuum;
 use super::time;
 use crate::output::OutputName;
-use crate::spool::{Depth, OutputState, Spooled};
+use crate::spool::{Depth, OutputState, Pending, Spooled};
 use crate::{Result, SiteId};
 
 /// Free space inside the file above which it is given back after a sweep: one long failure of an
@@ -40,7 +40,7 @@ pub(super) fn pending(
     output: &OutputName,
     max_records: usize,
     max_bytes: usize,
-) -> Result<Vec<Spooled>, Fault> {
+) -> Result<Pending, Fault> {
     let position = output_row(transaction, output)?
         .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
         .seq;
@@ -51,11 +51,9 @@ pub(super) fn pending(
         Chunk::COLUMNS
     ))?;
     let mut rows = statement.query([position])?;
-    let mut pending = Vec::new();
+    let mut pending = Pending::default();
     let mut bytes = 0_usize;
-    while pending.len() < max_records
-        && let Some(row) = rows.next()?
-    {
+    while let Some(row) = rows.next()? {
         let chunk = Chunk::read(row)?;
         let site = SiteId::new(row.get::<_, Arc<str>>(7)?);
         for record in chunk.records()? {
@@ -63,11 +61,13 @@ pub(super) fn pending(
                 continue;
             }
             bytes = bytes.saturating_add(record.line.len());
-            let is_full = pending.len() >= max_records || bytes > max_bytes;
-            if is_full && !pending.is_empty() {
+            let records = &mut pending.records;
+            let is_full = records.len() >= max_records || bytes > max_bytes;
+            if is_full && !records.is_empty() {
+                pending.is_cut = true;
                 return Ok(pending);
             }
-            pending.push(Spooled {
+            records.push(Spooled {
                 seq: record.seq,
                 site: site.clone(),
                 time: time(record.ms),
