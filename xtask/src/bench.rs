@@ -2,6 +2,7 @@
 //! and in the same run, so that a noisy machine slows both down. What counts is the ratio.
 
 mod case;
+mod idle;
 mod instructions;
 mod measure;
 mod site;
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     /// Run this case alone; may be given several times
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
-    /// Also the cases that take minutes: ten million records, a thousand slow pages
+    /// Also the cases that take minutes: ten million records, a thousand slow pages, thousands of
+    /// idle sites
     #[arg(long)]
     long: bool,
     /// Print the cases' names and run nothing
@@ -68,40 +70,77 @@ impl Programs {
     }
 }
 
+/// What is measured alone.
+struct Other {
+    name: &'static str,
+    takes_minutes: bool,
+    measure: fn(&Programs) -> Result<String>,
+}
+
+const OTHERS: [Other; 4] = [
+    Other {
+        name: "hot-path",
+        takes_minutes: false,
+        measure: speed::measure,
+    },
+    Other {
+        name: "state",
+        takes_minutes: true,
+        measure: state::measure,
+    },
+    Other {
+        name: "idle",
+        takes_minutes: true,
+        measure: idle::measure,
+    },
+    Other {
+        name: "sizes",
+        takes_minutes: false,
+        measure: table::sizes,
+    },
+];
+
 /// Runs the cases that were asked for, and prints their table.
 pub(crate) fn run(args: &Args) -> Result {
     if args.list {
-        for case in case::all() {
-            println!("{}", case.name);
+        let cases = case::all();
+        let others = OTHERS.iter().map(|other| other.name);
+        for name in cases.iter().map(|case| case.name).chain(others) {
+            println!("{name}");
         }
         return Ok(());
     }
     if args.instructions {
         return instructions::run(args.accept);
     }
-    let cases: Vec<_> = case::all()
-        .into_iter()
-        .filter(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.name))
-        .filter(|case| args.long || !case.takes_minutes)
-        .collect();
-    if cases.is_empty() {
-        return Err("no case is called so; see `cargo xtask bench --list`".into());
+    let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|it| it == name);
+    let is_due = |name: &str, takes_minutes: bool| {
+        is_asked(name) && (args.long || !args.only.is_empty() || !takes_minutes)
+    };
+    let cases = case::all();
+    let others = OTHERS.iter().map(|other| other.name);
+    let known: Vec<&str> = cases.iter().map(|case| case.name).chain(others).collect();
+    if let Some(unknown) = args
+        .only
+        .iter()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        return Err(format!("no case is called {unknown}; see `cargo xtask bench --list`").into());
     }
     let programs = Programs::build()?;
     let mut rows = Vec::new();
     for case in &cases {
-        println!("==> {}", case.name);
-        rows.push(case.run(&programs, args.runs.max(1))?);
+        if is_due(case.name, case.takes_minutes) {
+            println!("==> {}", case.name);
+            rows.push(case.run(&programs, args.runs.max(1))?);
+        }
     }
     let mut text = format!("{}\n\n{}", table::machine(), table::of(&rows));
-    if args.only.is_empty() {
-        println!("==> hot path");
-        text.push_str(&speed::measure(&programs)?);
-        if args.long {
-            println!("==> state");
-            text.push_str(&state::measure(&programs)?);
+    for other in OTHERS {
+        if is_due(other.name, other.takes_minutes) {
+            println!("==> {}", other.name);
+            text.push_str(&(other.measure)(&programs)?);
         }
-        text.push_str(&table::sizes(&programs)?);
     }
     println!("\n{text}");
     Ok(())

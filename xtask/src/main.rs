@@ -5,6 +5,7 @@ mod bench;
 mod browser;
 mod build;
 mod ci;
+mod daemon;
 mod demo;
 mod dist;
 mod fixture;

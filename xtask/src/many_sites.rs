@@ -2,19 +2,15 @@
 //! metrics true against the service's own count.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::{sleep, spawn};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use confluence_audit_sim::{API_TOKEN, EMAIL, NewRecords, Sim, SimConfig};
+use confluence_audit_sim::NewRecords;
 
 use crate::Result;
 use crate::build::{Profile, build};
+use crate::daemon::Daemon;
 
 /// What `cargo xtask many-sites` takes.
 #[derive(clap::Args)]
@@ -42,15 +38,6 @@ const LATE: f64 = 10.0;
 /// How much more memory may be taken at the end than after the first passes.
 const GROWTH: f64 = 1.1;
 
-/// What was seen of the daemon at one instant.
-struct Look {
-    /// When each site's last pass reached its end.
-    successes: BTreeMap<String, f64>,
-    requests: f64,
-    records: f64,
-    resident: u64,
-}
-
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result {
     let profile = if args.debug {
@@ -59,89 +46,23 @@ pub(crate) fn run(args: &Args) -> Result {
         Profile::Release
     };
     let program = build(&["confluence-audit-daemon"], profile)?.join("confluence-auditd");
-    let sim = Sim::start(SimConfig {
-        records: 20,
-        any_cloud_id: true,
-        ..SimConfig::default()
-    })?;
-    let place = tempfile::tempdir()?;
-    write_configuration(args, &sim, place.path())?;
-    let (mut daemon, address) = start(&program, place.path())?;
-    let done = watch(args, &sim, &daemon, &address);
-    Command::new("kill").arg(daemon.id().to_string()).status()?;
+    let mut daemon = Daemon::start(&program, args.sites, Duration::from_secs(args.interval))?;
+    let done = watch(args, &daemon);
     let began = Instant::now();
-    let status = daemon.wait()?;
-    println!("ended in {:.1} s: {status}", began.elapsed().as_secs_f64());
+    let status = daemon.end()?;
+    let took = began.elapsed();
+    println!("ended in {:.1} s: {status}", took.as_secs_f64());
     done?;
-    compare(args, &sim, &place.path().join("out.ndjson"))?;
-    if began.elapsed() > Duration::from_secs(10) || !status.success() {
+    compare(args, &daemon)?;
+    if took > Duration::from_secs(10) || !status.success() {
         return Err("it did not end as it should".into());
     }
     Ok(())
 }
 
-fn write_configuration(args: &Args, sim: &Sim, place: &Path) -> Result {
-    let token = place.join("token");
-    let mut options = fs::File::options();
-    let file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&token);
-    std::io::Write::write_all(&mut file?, API_TOKEN.as_bytes())?;
-    let mut text = format!(
-        "[state]\ndir = \"{}\"\n[collect]\ninterval = \"{}s\"\n\
-         [[output]]\nkind = \"file\"\nformat = \"flat\"\npath = \"{}\"\n",
-        place.join("state").display(),
-        args.interval,
-        place.join("out.ndjson").display()
-    );
-    for number in 0..args.sites {
-        write!(
-            text,
-            "[[site]]\nname = \"site-{number}\"\ncloud_id = \"cloud-{number}\"\napi_url = \"{}\"\n\
-             auth = {{ kind = \"api-token\", email = \"{EMAIL}\", token_file = \"{}\" }}\n",
-            sim.url(),
-            token.display()
-        )?;
-    }
-    fs::write(place.join("config.toml"), text)?;
-    Ok(())
-}
-
-/// Starts the daemon; it says where its metrics are.
-fn start(program: &Path, place: &Path) -> Result<(Child, String)> {
-    let mut daemon = Command::new(program)
-        .arg("--config")
-        .arg(place.join("config.toml"))
-        .args(["--listen", "127.0.0.1:0"])
-        .env_clear()
-        .env("HOME", place)
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let said = daemon.stderr.take().ok_or("it says nothing")?;
-    let mut lines = BufReader::new(said).lines();
-    for line in lines.by_ref() {
-        let line = line?;
-        if let Some((_, rest)) = line.split_once("status page is at ") {
-            let address = rest.trim_end_matches('/').to_owned();
-            // What it says later: passes, and what is wrong.
-            spawn(move || {
-                for line in lines.map_while(std::io::Result::ok) {
-                    if !line.contains("pass done") {
-                        println!("  {line}");
-                    }
-                }
-            });
-            return Ok((daemon, address));
-        }
-        println!("  {line}");
-    }
-    Err("the daemon ended before it was ready".into())
-}
-
 /// Looks at the daemon until its time is over.
-fn watch(args: &Args, sim: &Sim, daemon: &Child, address: &str) -> Result {
+fn watch(args: &Args, daemon: &Daemon) -> Result {
+    let sim = &daemon.sim;
     let began = Instant::now();
     let length = Duration::from_secs(60 * args.minutes);
     let end = began + length;
@@ -157,7 +78,7 @@ fn watch(args: &Args, sim: &Sim, daemon: &Child, address: &str) -> Result {
                 ..NewRecords::default()
             });
         }
-        let look = look(daemon, address)?;
+        let look = daemon.look()?;
         for (site, at) in look.successes {
             let times = passes.entry(site).or_default();
             if times.last() != Some(&at) {
@@ -167,7 +88,7 @@ fn watch(args: &Args, sim: &Sim, daemon: &Child, address: &str) -> Result {
         memory.push((began.elapsed(), look.resident));
     }
     let before = sim.stats().count("", "") as f64;
-    let last = look(daemon, address)?;
+    let last = daemon.look()?;
     let after = sim.stats().count("", "") as f64;
     let mut faults = Vec::new();
     check_passes(args, &passes, &mut faults);
@@ -226,49 +147,10 @@ fn check_memory(memory: &[(Duration, u64)], faults: &mut Vec<String>) {
     }
 }
 
-fn look(daemon: &Child, address: &str) -> Result<Look> {
-    let text = ask(&format!("{address}/metrics"))?;
-    let mut look = Look {
-        successes: BTreeMap::new(),
-        requests: 0.0,
-        records: 0.0,
-        resident: resident(daemon.id())?,
-    };
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (name, value) = line.rsplit_once(' ').ok_or("a line without a value")?;
-        let value: f64 = value.parse()?;
-        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
-        match name.trim_start_matches("confluence_audit_") {
-            "last_success_timestamp_seconds" => {
-                look.successes.insert(labels.to_owned(), value);
-            }
-            "requests_total" => look.requests += value,
-            "records_total" => look.records += value,
-            _ => {}
-        }
-    }
-    Ok(look)
-}
-
-fn ask(url: &str) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(async { reqwest::get(url).await?.text().await })?)
-}
-
-/// The memory that a process has resident, in KiB.
-fn resident(id: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let size = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(size.ok_or("no VmRSS")?.parse()?)
-}
-
 /// Whether the file has every record of every site, once.
-fn compare(args: &Args, sim: &Sim, file: &Path) -> Result {
-    let text = fs::read_to_string(file)?;
-    let expected = sim.truth().len() * args.sites;
+fn compare(args: &Args, daemon: &Daemon) -> Result {
+    let text = fs::read_to_string(daemon.output())?;
+    let expected = daemon.sim.truth().len() * args.sites;
     let (mut seen, mut lines) = (HashSet::new(), 0_usize);
     for line in text.lines() {
         lines += 1;

@@ -77,6 +77,8 @@ impl Site {
             .args(["--email", EMAIL, "--api-token-file", "token"])
             .current_dir(self.place())
             .env_clear()
+            // As the services run it.
+            .env("MALLOC_ARENA_MAX", "1")
             .env("HOME", self.place());
         command
     }
