@@ -7,12 +7,12 @@ use confluence_audit_core::{Error, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::slice::{self, Slice, Whole, outcome};
-use crate::walk::{Log, Placed};
+use crate::walk::{self, Log, Placed};
 use crate::window::{Window, Windows};
 
 /// How many records are in memory at a time, all windows together: that is also what a crash
 /// costs at most.
-const IN_MEMORY: usize = 8_000;
+const IN_MEMORY: usize = 6_000;
 
 /// A window holds at least this many, so that its requests are worth their overlap.
 const SMALLEST: usize = 2_000;
@@ -50,8 +50,11 @@ impl<T: Send + 'static> Reader<T> {
         jobs: NonZeroUsize,
     ) -> Self {
         let most = (IN_MEMORY / jobs).max(SMALLEST);
-        // Room for windows denser than those before them, and a little less than whole pages.
-        let mut windows = Windows::new(span, now, most as u64 * 9 / 20);
+        // Room for windows denser than those before them, and a little less than whole pages: a
+        // page that holds a few records takes as long as a full one.
+        let page = walk::PAGE as usize;
+        let target = (most / 2 / page).max(1) * page * 9 / 10;
+        let mut windows = Windows::new(span, now, target as u64);
         if let Some(silent) = silent {
             windows = windows.with_silence_until(silent);
         }

@@ -20,7 +20,7 @@ use futures_util::TryStreamExt as _;
 use crate::window::Window;
 
 /// How many records a page is asked for: the service's own default.
-const PAGE: u32 = 1000;
+pub(crate) const PAGE: u32 = 1000;
 
 /// This many times in a row a record must be older than the one before it until the order is
 /// believed; chance does it once in 40,320 times.

@@ -136,12 +136,14 @@ impl<T> Windows<T> {
         }
         if let Some(end) = read.to {
             let length = length(read.from, end);
-            let factor = match records.saturating_mul(4) {
-                quadruple if quadruple <= self.target => 4,
-                quadruple if quadruple <= 2 * self.target => 2,
-                _ => 1,
-            };
-            self.length = Some(length.saturating_mul(factor));
+            // What is as dense as this was gives the next one as many as it should hold.
+            let share = self.target as f64 / records.max(1) as f64;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a float beyond the range becomes its end"
+            )]
+            let wanted = (length as f64 * share.clamp(0.5, 4.0)) as i64;
+            self.length = Some(wanted.max(1));
         }
     }
 
