@@ -95,7 +95,7 @@ pub(crate) fn all() -> Vec<Case> {
     ];
     for (name, args) in FORMATS {
         let figures = vec![Figure::cpu(4.0)];
-        cases.push(case(name, PLAIN, Side::Ours(args), export, figures));
+        cases.push(case(name, PAGES, Side::Ours(args), fetch, figures));
     }
     cases.push(Case {
         takes_minutes: true,
@@ -119,23 +119,63 @@ pub(crate) fn all() -> Vec<Case> {
 const FORMATS: [(&str, &[&str]); 5] = [
     (
         "format-flat",
-        &["export", "--output", "out.json", "--format", "flat"],
+        &[
+            "fetch",
+            "--state-dir",
+            "state",
+            "--output",
+            "out.json",
+            "--format",
+            "flat",
+        ],
     ),
     (
         "format-ecs",
-        &["export", "--output", "out.json", "--format", "ecs"],
+        &[
+            "fetch",
+            "--state-dir",
+            "state",
+            "--output",
+            "out.json",
+            "--format",
+            "ecs",
+        ],
     ),
     (
         "format-ocsf",
-        &["export", "--output", "out.json", "--format", "ocsf"],
+        &[
+            "fetch",
+            "--state-dir",
+            "state",
+            "--output",
+            "out.json",
+            "--format",
+            "ocsf",
+        ],
     ),
     (
         "format-cef",
-        &["export", "--output", "out.json", "--format", "cef"],
+        &[
+            "fetch",
+            "--state-dir",
+            "state",
+            "--output",
+            "out.json",
+            "--format",
+            "cef",
+        ],
     ),
     (
         "format-csv",
-        &["export", "--output", "out.json", "--format", "csv"],
+        &[
+            "fetch",
+            "--state-dir",
+            "state",
+            "--output",
+            "out.json",
+            "--format",
+            "csv",
+        ],
     ),
 ];
 
