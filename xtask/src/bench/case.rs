@@ -25,7 +25,9 @@ pub(crate) struct Case {
 enum Side {
     /// Our program with these arguments, in an empty folder.
     Ours(&'static [&'static str]),
-    /// The same, when everything has been collected before.
+    /// [`FETCH`] in this format, in an empty folder.
+    FetchIn(&'static str),
+    /// Our program when everything has been collected before.
     OursAgain(&'static [&'static str]),
     /// A script; `$LIST` is the address of the list of records.
     Script(&'static str),
@@ -93,9 +95,9 @@ pub(crate) fn all() -> Vec<Case> {
         case("export-plain", PLAIN, export, curl, vec![Figure::wall(1.5)]),
         case("fetch-plain", PLAIN, fetch, curl, vec![Figure::wall(2.5)]),
     ];
-    for (name, args) in FORMATS {
+    for (name, format) in FORMATS {
         let figures = vec![Figure::cpu(4.0)];
-        cases.push(case(name, PAGES, Side::Ours(args), fetch, figures));
+        cases.push(case(name, PAGES, Side::FetchIn(format), fetch, figures));
     }
     cases.push(Case {
         takes_minutes: true,
@@ -116,67 +118,12 @@ pub(crate) fn all() -> Vec<Case> {
     cases
 }
 
-const FORMATS: [(&str, &[&str]); 5] = [
-    (
-        "format-flat",
-        &[
-            "fetch",
-            "--state-dir",
-            "state",
-            "--output",
-            "out.json",
-            "--format",
-            "flat",
-        ],
-    ),
-    (
-        "format-ecs",
-        &[
-            "fetch",
-            "--state-dir",
-            "state",
-            "--output",
-            "out.json",
-            "--format",
-            "ecs",
-        ],
-    ),
-    (
-        "format-ocsf",
-        &[
-            "fetch",
-            "--state-dir",
-            "state",
-            "--output",
-            "out.json",
-            "--format",
-            "ocsf",
-        ],
-    ),
-    (
-        "format-cef",
-        &[
-            "fetch",
-            "--state-dir",
-            "state",
-            "--output",
-            "out.json",
-            "--format",
-            "cef",
-        ],
-    ),
-    (
-        "format-csv",
-        &[
-            "fetch",
-            "--state-dir",
-            "state",
-            "--output",
-            "out.json",
-            "--format",
-            "csv",
-        ],
-    ),
+const FORMATS: [(&str, &str); 5] = [
+    ("format-flat", "flat"),
+    ("format-ecs", "ecs"),
+    ("format-ocsf", "ocsf"),
+    ("format-cef", "cef"),
+    ("format-csv", "csv"),
 ];
 
 impl Case {
@@ -229,6 +176,11 @@ impl Side {
                 site.clear()?;
                 measure(&mut site.ours(programs, args))
             }
+            Self::FetchIn(format) => {
+                site.clear()?;
+                let mut fetch = site.ours(programs, FETCH);
+                measure(fetch.args(["--output", "out.json", "--format", format]))
+            }
             Self::OursAgain(args) => {
                 measure(&mut site.ours(programs, args))?;
                 measure(&mut site.ours(programs, args))
@@ -240,6 +192,7 @@ impl Side {
     fn shown(self) -> String {
         match self {
             Self::Ours(args) => format!("`{}`", args.join(" ")),
+            Self::FetchIn(format) => format!("`fetch --format {format}`"),
             Self::OursAgain(args) => format!("`{}` with nothing new", args.join(" ")),
             Self::Script(CURL) => "`curl`, the same pages".to_owned(),
             Self::Script(CURL_AND_JQ) => "`curl` and `jq` for each page".to_owned(),

@@ -79,8 +79,8 @@ pub(crate) struct Row {
 /// The medians of each case, and the median of the pairs' ratios.
 pub(crate) fn of(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| case | against | figure | ours | theirs | ratio | at most | peak |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| case | against | figure | ours | theirs | ratio | at most | CPU | peak |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         for figure in &row.figures {
@@ -91,11 +91,12 @@ pub(crate) fn of(rows: &[Row]) -> String {
                     .iter()
                     .map(|(ours, theirs)| figure.of(ours) / figure.of(theirs)),
             );
+            let cpu = median(row.pairs.iter().map(|(ours, _)| ours.cpu.as_secs_f64()));
             let peak = median(row.pairs.iter().map(|(ours, _)| ours.peak as f64));
             // Writing to memory does not fail.
             let _ = writeln!(
                 text,
-                "| {} ({}) | {} | {} | {} | {} | {ratio:.3} | {:.3} | {:.1} MB |",
+                "| {} ({}) | {} | {} | {} | {} | {ratio:.3} | {:.3} | {cpu:.3} s | {:.1} MB |",
                 row.ours,
                 row.name,
                 row.theirs,
