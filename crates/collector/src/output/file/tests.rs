@@ -372,6 +372,38 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// How far a delivery has been confirmed.
+#[derive(Default)]
+struct Reached {
+    lines: usize,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Reached {
+    /// Delivers at most so many of `lines` onto a disk with so much space, in a process of its own,
+    /// which may die before it is confirmed.
+    fn deliver(
+        &mut self,
+        place: &Place,
+        lines: &[&str],
+        most: usize,
+        space: usize,
+        unconfirmed: bool,
+    ) {
+        let mut writer = place.writer();
+        writer.disk = SMALL_DISK;
+        SPACE.set(space);
+        let until = lines.len().min(self.lines + most);
+        let due = bytes(&lines[self.lines..until]);
+        if let Ok((done, at)) = writer.deliver(&due, self.checkpoint)
+            && !unconfirmed
+        {
+            self.lines += done;
+            self.checkpoint = Some(at);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -386,7 +418,7 @@ proptest! {
         place.put("log", before);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let mut rotated = 0;
-        let (mut confirmed, mut checkpoint) = (0, None);
+        let mut reached = Reached::default();
         let everything = |rotated: usize| -> String {
             let mut all: String = (0..rotated).map(|n| place.text(&format!("log.{n}"))).collect();
             if place.path("log").exists() {
@@ -402,17 +434,7 @@ proptest! {
         for event in events.into_iter().chain(rest) {
             match event {
                 Event::Deliver { lines: most, space, unconfirmed } => {
-                    let mut writer = place.writer();
-                    writer.disk = SMALL_DISK;
-                    SPACE.set(space);
-                    let until = lines.len().min(confirmed + most);
-                    let due = bytes(&lines[confirmed..until]);
-                    if let Ok((done, at)) = writer.deliver(&due, checkpoint)
-                        && !unconfirmed
-                    {
-                        confirmed += done;
-                        checkpoint = Some(at);
-                    }
+                    reached.deliver(&place, &lines, most, space, unconfirmed);
                 }
                 Event::Rotate { create } => {
                     if place.path("log").exists() {

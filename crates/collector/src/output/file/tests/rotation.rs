@@ -176,20 +176,10 @@ proptest! {
     ) {
         let place = Place::with(FileOptions { header, ..rotating(size, compression) });
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let (mut confirmed, mut checkpoint) = (0, None);
+        let mut reached = Reached::default();
         let rest = std::iter::repeat_n((3, usize::MAX, false), 4 * lines.len() + 5);
         for (most, space, unconfirmed) in deaths.into_iter().chain(rest) {
-            let mut writer = place.writer();
-            writer.disk = SMALL_DISK;
-            SPACE.set(space);
-            let until = lines.len().min(confirmed + most);
-            let due = bytes(&lines[confirmed..until]);
-            if let Ok((done, at)) = writer.deliver(&due, checkpoint)
-                && !unconfirmed
-            {
-                confirmed += done;
-                checkpoint = Some(at);
-            }
+            reached.deliver(&place, &lines, most, space, unconfirmed);
         }
         let (all, files) = place.all();
         let mut found: Vec<&str> = all.lines().collect();
