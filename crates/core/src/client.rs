@@ -1,18 +1,24 @@
 //! The audit log of one site: one method an endpoint, typed and raw.
 
+pub(crate) mod page;
+pub(crate) mod pager;
+pub(crate) mod query;
+pub(crate) mod sites;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::pager::{Endpoint, Pager, Position};
-use crate::query::Pairs;
-use crate::sites::{self, CloudId, Site};
-use crate::transport::Request;
+use self::pager::{Endpoint, Pager, Position};
+use self::query::Pairs;
+use self::sites::{CloudId, Site};
+use crate::http::{Request, failure};
+use crate::json::decode;
 use crate::{
     Answer, AuditQuery, Authenticator, Error, ErrorKind, ExportQuery, Http, Origin, Page,
-    SinceQuery, decode, failure,
+    SinceQuery,
 };
 
 /// Where a site's API is.

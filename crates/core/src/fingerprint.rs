@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::canonical::canonical;
+use crate::json::canonical::canonical;
 
 /// 160 bits that name a record's content, the same on every host and for every order of keys.
 ///

@@ -35,48 +35,41 @@
 //! ```
 
 mod auth;
-mod canonical;
 mod client;
-mod decode;
 mod error;
-mod failure;
-mod fields;
 mod fingerprint;
+mod http;
 mod json;
-mod origin;
-mod page;
-mod pager;
 mod printable;
-mod query;
-pub mod rate_limit;
 mod record;
-mod retry;
 mod runtime;
-mod scan;
-mod secrets;
-mod sites;
 mod time;
-mod transport;
 mod typed;
 
+pub use self::http::origin::Origin;
+pub use self::http::rate_limit;
+pub use self::http::retry::RetryPolicy;
+pub use self::http::{Answer, Gate, Http, HttpBuilder, HttpStats};
 pub use auth::{
     ApiToken, Authenticator, LockedTokens, MemoryTokenStore, OAuth, OAuthApp, ServiceAccount,
     TokenSet, TokenStore,
 };
+pub use client::page::Page;
+pub use client::pager::{Pager, Position};
+pub use client::query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};
+pub use client::sites::{CloudId, Site, accessible_resources, tenant_info};
 pub use client::{AuditClient, Retention, SiteAddress};
 pub use error::{Error, ErrorKind};
 pub use fingerprint::Fingerprint;
-pub use origin::Origin;
-pub use page::Page;
-pub use pager::{Pager, Position};
+
 pub use printable::{printable, printable_json};
-pub use query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};
+
 pub use record::RawRecord;
-pub use retry::RetryPolicy;
+
 pub use runtime::{Runtime, SystemRuntime};
-pub use sites::{CloudId, Site, accessible_resources, tenant_info};
+
 pub use time::Timestamp;
-pub use transport::{Answer, Gate, Http, HttpBuilder, HttpStats};
+
 pub use typed::{AffectedObject, AuditRecord, Author, ChangedValue};
 
 /// The README's example is compiled with the others.

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json;
-use crate::scan::Element;
-use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp, decode};
+use crate::json::decode;
+use crate::json::scan::Element;
+use crate::json::strings as json;
+use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp};
 
 /// A record as the server wrote it, on one line.
 ///

@@ -1,10 +1,12 @@
 //! One record of the audit log with its types.
 
+mod fields;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::fields::Fields;
+use self::fields::Fields;
 use crate::{Timestamp, record};
 
 /// One event of the audit log, after the `AuditRecord` of Atlassian's `OpenAPI` document, vintages

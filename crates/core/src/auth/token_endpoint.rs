@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TokenSet;
-use crate::secrets::Secrets;
-use crate::transport::Request;
-use crate::{Answer, Error, ErrorKind, Http, Origin, decode, failure, page};
+use crate::client::page;
+use crate::http::Request;
+use crate::http::failure;
+use crate::http::secrets::Secrets;
+use crate::json::decode;
+use crate::{Answer, Error, ErrorKind, Http, Origin};
 
 /// What is traded for tokens. It is serialised into the request's body and nowhere else, so it
 /// has no `Debug`.

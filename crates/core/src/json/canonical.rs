@@ -17,7 +17,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::{json, record};
+use crate::json::strings as json;
+use crate::record;
 
 /// What the account looks like at the time of reading.
 const VOLATILE: [&[u8]; 7] = [

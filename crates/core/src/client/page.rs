@@ -6,8 +6,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::query::Pairs;
-use crate::{Error, RawRecord, Timestamp, decode, record, scan};
+use crate::client::query::Pairs;
+use crate::json::{decode, scan};
+use crate::{Error, RawRecord, Timestamp, record};
 
 /// One page of records, as the service answered it.
 #[derive(Clone, Debug)]

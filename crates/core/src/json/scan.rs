@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::json;
+use crate::json::strings as json;
 
 /// The list of records in an answer.
 #[derive(Debug, PartialEq)]
@@ -268,7 +268,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::json::tests::any_json;
+    use crate::json::strings::tests::any_json;
 
     fn scan(text: &str) -> Option<List> {
         list(text.as_bytes(), b"\"list\"", b"\"a\"")

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::transport::Request;
-use crate::{Authenticator, Error, ErrorKind, Http, Origin, decode, failure, printable};
+use crate::http::{Request, failure};
+use crate::json::decode;
+use crate::{Authenticator, Error, ErrorKind, Http, Origin, printable};
 
 /// The id of a site on Atlassian's cloud, a UUID by every sample.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,5 +1,11 @@
 //! The way out: one HTTP client with limits, and the one retry layer.
 
+pub(crate) mod failure;
+pub(crate) mod origin;
+pub mod rate_limit;
+pub(crate) mod retry;
+pub(crate) mod secrets;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -11,9 +17,9 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::secrets::Secrets;
+use self::secrets::Secrets;
 use crate::{Authenticator, Error, ErrorKind, Origin, RetryPolicy, Runtime, SystemRuntime};
-use crate::{Timestamp, printable, rate_limit};
+use crate::{Timestamp, printable};
 
 /// The connections, limits and retries that clients share. Clones share them too.
 ///

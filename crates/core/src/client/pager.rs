@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::query::Pairs;
+use crate::client::query::Pairs;
 use crate::{AuditClient, Error, ErrorKind, Page, RawRecord};
 
 /// Where a walk stands: enough to go on with it later, in another process too.
