@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod hours;
 mod last_pass;
+#[path = "../../core/src/read/dedup.rs"]
 mod ledger;
 mod local_disk;
 mod lock;
@@ -20,21 +21,26 @@ pub mod logging;
 pub mod metrics;
 pub mod output;
 mod pass;
+#[path = "../../core/src/read/reader.rs"]
 mod reader;
+#[path = "../../core/src/read/lookback.rs"]
 mod reread;
 mod room;
 pub mod schedule;
 pub mod secret;
 mod site_id;
 mod size;
+#[path = "../../core/src/read/window_read.rs"]
 mod slice;
 pub mod spool;
 mod state_dir;
 mod target;
 pub mod token_file;
 pub mod verify;
+#[path = "../../core/src/read/time_pager.rs"]
 mod walk;
 mod when;
+#[path = "../../core/src/read/window.rs"]
 mod window;
 
 pub use collect::{Collecting, collect, count, read};
