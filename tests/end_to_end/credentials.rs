@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use confluence_audit_collector::TokenFile;
+use confluence_audit_collector::credentials::TokenFile;
 use confluence_audit_core::{Runtime as _, SystemRuntime};
 use confluence_audit_sim::{API_TOKEN, CLIENT_ID, EMAIL, SimConfig, UNSCOPED_TOKEN};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use confluence_audit_collector::TokenFile;
+use confluence_audit_collector::credentials::TokenFile;
 use confluence_audit_core::{Runtime as _, SystemRuntime, TokenStore as _};
 use confluence_audit_sim::SimConfig;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, thread};
 
 use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
-use confluence_audit_collector::connect;
+use confluence_audit_collector::site::connect;
 use confluence_audit_core::{AuditQuery, CloudId, Http, Origin};
 use confluence_audit_sim::{OAuthConfig, SimConfig};
 

@@ -13,10 +13,11 @@ use std::task::Poll;
 use async_trait::async_trait;
 use confluence_audit_collector::output::{Delivered, Entry, FileOutput, Output, OutputName};
 use confluence_audit_collector::spool::{
-    Commit, Counts, Depth, OutputState, Overview, Pending, SiteState, Spool, SqliteSpool,
+    Commit, Depth, OutputState, Overview, Pending, SiteState, Spool, SqliteSpool,
 };
 use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
 use confluence_audit_core::Timestamp;
+use confluence_audit_core::read::Counts;
 
 /// Where a run dies.
 #[derive(Clone, Copy, Debug)]

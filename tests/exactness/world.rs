@@ -12,8 +12,10 @@ use async_trait::async_trait;
 use confluence_audit_collector::config::Format;
 use confluence_audit_collector::delivery::{Delivery, Route, Source};
 use confluence_audit_collector::output::{BatchLimits, Output, OutputName};
+use confluence_audit_collector::pass::{PassOptions, collect};
+use confluence_audit_collector::site::Site;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
-use confluence_audit_collector::{Collecting, ErrorKind, Result, Site, SiteId, collect};
+use confluence_audit_collector::{ErrorKind, Result, SiteId};
 use confluence_audit_core::{
     ApiToken, AuditClient, CloudId, Fingerprint, Http, Origin, RawRecord, RetryPolicy, Runtime,
     SiteAddress, SystemRuntime, Timestamp,
@@ -169,10 +171,10 @@ impl World {
             route(Box::new(AilingFile::new(second.0, second.1, self.second))),
         ];
         let mut delivery = Delivery::prepare(routes, &spool).await?;
-        let collecting = Collecting {
+        let collecting = PassOptions {
             spool_limit: self.limit,
             jobs: NonZeroUsize::new(jobs).unwrap(),
-            ..Collecting::default()
+            ..PassOptions::default()
         };
         collect(
             &self.site(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use confluence_audit_collector::config::{Format, MOST_JOBS};
-use confluence_audit_collector::{ParseWhenError, When};
+use confluence_audit_collector::config::{ParseWhenError, When};
 use confluence_audit_core::printable;
 
 use crate::generate::GenerateCommand;

@@ -6,7 +6,7 @@ mod logrotate;
 mod network;
 mod site;
 
-use confluence_audit_collector::Target;
+use confluence_audit_collector::delivery::Target;
 
 use self::finding::Findings;
 use crate::args::{CheckArgs, SiteArgs};

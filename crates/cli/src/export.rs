@@ -8,7 +8,9 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::{Error, ErrorKind, Export, connect, export};
+use confluence_audit_collector::export::{Export, export};
+use confluence_audit_collector::site::connect;
+use confluence_audit_collector::{Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, printable_json};
 use tempfile::NamedTempFile;
 

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use confluence_audit_collector::config::{OutputConfig, OutputKind, SiteConfig, Start};
-use confluence_audit_collector::delivery::{Delivery, Labels, Standing};
+use confluence_audit_collector::delivery::Target;
+use confluence_audit_collector::delivery::{Delivery, OutputStatus, SiteNames};
 use confluence_audit_collector::metrics::Figures;
+use confluence_audit_collector::pass::{PassOptions, PassSummary, collect};
+use confluence_audit_collector::site::{Site, connect_known, forget_if_wrong, remember};
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
-use confluence_audit_collector::{
-    Collecting, Error, ErrorKind, Found, LastPass, Lock, Result, Site, SiteId, Target, collect,
-    connect_known, forget_if_wrong, remember,
-};
+use confluence_audit_collector::state::{LastPass, Lock};
+use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
 use confluence_audit_core::{Runtime, SystemRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,7 +40,7 @@ pub(crate) async fn run(
     });
     let outputs = settings.outputs(given)?;
     let start = args.since.map_or(settings.config.collect.start, Start::At);
-    let collecting = Collecting {
+    let collecting = PassOptions {
         start: match start {
             Start::Retained => None,
             Start::At(when) => Some(when.at(SystemRuntime.now())),
@@ -86,7 +87,7 @@ struct End {
 async fn pass(
     settings: &Settings,
     outputs: &[OutputConfig],
-    collecting: &Collecting,
+    collecting: &PassOptions,
     began: Instant,
     metrics_file: Option<&Path>,
 ) -> Result<End> {
@@ -102,7 +103,7 @@ async fn pass(
             .iter()
             .map(|_| Line::new(settings))
             .collect(),
-        found: vec![Found::default(); settings.config.sites.len()],
+        found: vec![PassSummary::default(); settings.config.sites.len()],
         summary: Summary::new(false),
         failures: Vec::new(),
     };
@@ -115,13 +116,13 @@ async fn pass(
     let surroundings = settings.surroundings();
     let routes = targets.iter().map(|target| target.route(&surroundings));
     let mut delivery = Delivery::prepare(routes.collect(), &spool).await?;
-    let mut labels = Labels::default();
+    let mut labels = SiteNames::default();
     for (site, id) in &ids {
         if let Some(id) = id {
             labels.add(id.clone(), site);
         }
     }
-    delivery.set_labels(labels);
+    delivery.set_site_names(labels);
     // Where nothing can be written to, nothing is asked for.
     if !delivery.has_stopped() {
         // What an earlier run left goes out, whether or not there is a site to read.
@@ -134,7 +135,7 @@ async fn pass(
             }
         }
     }
-    let standings = delivery.board().outputs();
+    let standings = delivery.progress().outputs();
     if let Some(file) = metrics_file {
         let ids = ids.iter().map(|(_, id)| id.as_ref());
         let figures = run.figures(ids, &standings).await?;
@@ -157,11 +158,11 @@ async fn pass(
 /// A run under way.
 struct Run<'a> {
     settings: &'a Settings,
-    collecting: &'a Collecting,
+    collecting: &'a PassOptions,
     spool: &'a dyn Spool,
     /// One for each configured site, and so is what was found there.
     lines: Vec<Line>,
-    found: Vec<Found>,
+    found: Vec<PassSummary>,
     summary: Summary,
     failures: Vec<Error>,
 }
@@ -179,7 +180,7 @@ impl<'a> Run<'a> {
             if let Ok(site) = &site {
                 remember(config, site, spool).await?;
             }
-            let site = site.map_err(|error| self.fail(config, &Found::default(), error));
+            let site = site.map_err(|error| self.fail(config, &PassSummary::default(), error));
             sites.push((config, id, site.ok()));
         }
         Ok(sites)
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
     async fn figures(
         &self,
         ids: impl Iterator<Item = Option<&SiteId>>,
-        outputs: &[Standing],
+        outputs: &[OutputStatus],
     ) -> Result<Figures> {
         let mut sites = Vec::new();
         let all = self.settings.config.sites.iter().zip(ids);
@@ -199,14 +200,14 @@ impl<'a> Run<'a> {
         metrics::of_run(sites, outputs, self.spool).await
     }
 
-    fn fail(&mut self, site: &SiteConfig, found: &Found, error: Error) {
+    fn fail(&mut self, site: &SiteConfig, found: &PassSummary, error: Error) {
         self.note_last_pass(site, found, Some(&error));
         self.summary.add_site(&site.name, found, Some(&error));
         self.failures.push(error);
     }
 
     /// For `status`.
-    fn note_last_pass(&self, site: &SiteConfig, found: &Found, error: Option<&Error>) {
+    fn note_last_pass(&self, site: &SiteConfig, found: &PassSummary, error: Option<&Error>) {
         let (dir, now) = (self.settings.state_dir(), SystemRuntime.now());
         LastPass::note(dir, &site.name, now, found, error);
     }
@@ -220,8 +221,8 @@ impl<'a> Run<'a> {
         delivery: &mut Delivery,
     ) -> Result<bool> {
         let mut progress = Progress::new(&site.name);
-        let mut found = Found::default();
-        let show = |now: &Found| {
+        let mut found = PassSummary::default();
+        let show = |now: &PassSummary| {
             found = *now;
             progress.show(now);
         };

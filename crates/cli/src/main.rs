@@ -16,7 +16,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use confluence_audit_collector::secret;
+use confluence_audit_collector::credentials::secret;
 
 use args::{Args, Command};
 

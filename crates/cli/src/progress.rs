@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use confluence_audit_collector::Found;
+use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_core::printable;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -34,7 +34,7 @@ impl Progress {
     }
 
     /// Shows how far it is.
-    pub(crate) fn show(&mut self, found: &Found) {
+    pub(crate) fn show(&mut self, found: &PassSummary) {
         if !self.watched || self.began.elapsed() < AFTER {
             return;
         }

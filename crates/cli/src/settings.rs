@@ -8,9 +8,10 @@ use confluence_audit_collector::config::{
     Address, AuthConfig, FileConfig, OutputConfig, OutputKind, Secret, SiteConfig,
     default_config_file,
 };
-use confluence_audit_collector::{
-    Config, Error, ErrorKind, Result, Surroundings, TokenFile, default_state_dir, secret,
-};
+use confluence_audit_collector::credentials::{TokenFile, secret};
+use confluence_audit_collector::delivery::OutputContext;
+use confluence_audit_collector::state::default_state_dir;
+use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 use confluence_audit_core::{CloudId, Http, Origin};
 
 use crate::args::SiteArgs;
@@ -61,8 +62,8 @@ impl Settings {
     }
 
     /// What outputs need to know.
-    pub(crate) fn surroundings(&self) -> Surroundings {
-        Surroundings {
+    pub(crate) fn surroundings(&self) -> OutputContext {
+        OutputContext {
             state_dir: self.state_dir().to_owned(),
             credentials_dir: self.credentials_dir.clone(),
         }

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write as _};
 
+use confluence_audit_collector::Error;
 use confluence_audit_collector::config::AuthConfig;
-use confluence_audit_collector::token_file::day;
-use confluence_audit_collector::{Error, TokenFile, api, authenticator, connect};
+use confluence_audit_collector::credentials::TokenFile;
+use confluence_audit_collector::credentials::token_file::day;
+use confluence_audit_collector::site::{api, authenticator, connect};
 use confluence_audit_core::{accessible_resources, printable};
 
 use crate::args::SiteArgs;

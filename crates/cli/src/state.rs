@@ -6,12 +6,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
+use confluence_audit_collector::config::{When, show_size};
+use confluence_audit_collector::site::connect;
 use confluence_audit_collector::spool::{
     Depth, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
 };
-use confluence_audit_collector::{
-    Config, Error, ErrorKind, Lock, When, connect, default_state_dir, show_size,
-};
+use confluence_audit_collector::state::{Lock, default_state_dir};
+use confluence_audit_collector::{Config, Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 
 use crate::args::{self, SiteArgs};

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use confluence_audit_collector::config::show_size;
 use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
+use confluence_audit_collector::credentials::TokenFile;
+use confluence_audit_collector::credentials::token_file::{Stored, day};
+use confluence_audit_collector::metrics::HourlyCounts;
 use confluence_audit_collector::spool::{Overview, SiteOverview, Spool as _, SqliteSpool};
-use confluence_audit_collector::token_file::{Kept, day};
-use confluence_audit_collector::{Hours, LastPass, TokenFile, show_size};
+use confluence_audit_collector::state::LastPass;
 use confluence_audit_core::{Runtime as _, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
@@ -28,7 +31,11 @@ pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
         let mut standing = Standing::of(site, overview.as_ref());
         standing.last = LastPass::read(settings.state_dir(), &site.name);
         if let (Some(spool), Some(state)) = (&spool, standing.state) {
-            standing.day = Some(Hours::committed(spool, &state.id, now).await?.until(now));
+            standing.day = Some(
+                HourlyCounts::committed(spool, &state.id, now)
+                    .await?
+                    .until(now),
+            );
         }
         sites.push(standing);
     }
@@ -53,7 +60,7 @@ struct Standing<'a> {
     /// `None` when it was never read.
     state: Option<&'a SiteOverview>,
     /// `None` when it is not read by consent.
-    consent: Option<Result<Kept, confluence_audit_collector::Error>>,
+    consent: Option<Result<Stored, confluence_audit_collector::Error>>,
     /// How its last pass ended.
     last: Option<LastPass>,
     /// How many records each hour of the last day brought.

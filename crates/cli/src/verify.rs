@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use confluence_audit_collector::config::When;
+use confluence_audit_collector::pass::PassSummary;
+use confluence_audit_collector::site::connect;
 use confluence_audit_collector::verify::{Gap, Holdings, Verified, Verify, verify};
-use confluence_audit_collector::{Found, When, connect};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
@@ -69,10 +71,10 @@ pub(crate) async fn run(site_args: &SiteArgs, args: VerifyArgs) -> Result<(), Fa
     };
     let mut progress = Progress::new(&site.name);
     let done = verify(&site, holdings, &what, &runtime, |records, until| {
-        progress.show(&Found {
+        progress.show(&PassSummary {
             new: records,
             watermark: Some(until),
-            ..Found::default()
+            ..PassSummary::default()
         });
     })
     .await;

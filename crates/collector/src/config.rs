@@ -8,8 +8,10 @@ mod outputs;
 mod place;
 mod read;
 mod section;
+mod size;
 #[cfg(test)]
 mod tests;
+mod when;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ use toml::de::DeTable;
 use self::outputs::read_outputs;
 use self::read::{read_collect, read_sites, read_state};
 use self::section::{Section, Source};
-use crate::{Error, ErrorKind, Reread, Result, When};
+use crate::{Error, ErrorKind, Result};
+use confluence_audit_core::read::Lookback;
 
 pub use confluence_audit_formats::Format;
 
@@ -32,6 +35,8 @@ pub use self::outputs::{
     SyslogConfig, SyslogFraming,
 };
 pub use self::place::default_config_file;
+pub use self::size::{parse_size, show_size};
+pub use self::when::{ParseWhenError, When, parse_duration};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +81,7 @@ pub struct Collect {
     /// How many windows of the log are read at the same time.
     pub jobs: NonZeroUsize,
     /// What is read again, and how often.
-    pub reread: Vec<Reread>,
+    pub reread: Vec<Lookback>,
     /// How failed requests are made again.
     pub retry: RetryPolicy,
     /// How many sites a daemon reads at the same time.
@@ -94,7 +99,7 @@ impl Default for Collect {
             interval: Duration::from_mins(10),
             start: Start::Retained,
             jobs: NonZeroUsize::MIN,
-            reread: Reread::default_schedule(),
+            reread: Lookback::default_schedule(),
             retry: RetryPolicy::default(),
             passes: NonZeroUsize::MIN.saturating_add(15),
             site_rate: 20,
@@ -177,7 +182,7 @@ pub enum AuthConfig {
 /// Where a secret is.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// In this file, or the credential of this bare name, or `-`: see [`secret`](crate::secret).
+    /// In this file, or the credential of this bare name, or `-`: see [`secret`](crate::credentials::secret).
     File(PathBuf),
     /// Here: from the environment.
     Given(SecretString),

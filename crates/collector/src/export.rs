@@ -1,15 +1,16 @@
 //! A part of a site's log, read once, without any state.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use confluence_audit_core::{RawRecord, Runtime, Timestamp};
 
-use crate::connect::Site;
 use crate::pass::retained_from;
-use crate::reader::Reader;
-use crate::walk::{Log, Placed, Step, Walk, by_offset};
-use crate::window::Window;
+use crate::site::Site;
 use crate::{Error, Result};
+use confluence_audit_core::read::{
+    Reader, SiteLog, Source, TimePage, TimePager, TimedRecord, Window, read_by_offset,
+};
 
 /// What to export.
 #[derive(Clone, Debug)]
@@ -40,35 +41,33 @@ pub async fn export(
     runtime: &dyn Runtime,
     mut take: impl FnMut(Timestamp, &RawRecord) -> Result<()>,
 ) -> Result<u64> {
-    let log = Log {
-        client: site.client.clone(),
-        search: export.search.clone(),
-    };
+    let source: Arc<dyn Source> =
+        Arc::new(SiteLog::new(site.client.clone()).search(export.search.clone()));
     let limit = export.limit.unwrap_or(u64::MAX);
     let mut count = 0;
     // `false` when the limit is reached.
-    let mut take_all = |records: &mut dyn Iterator<Item = Placed>| -> Result<bool> {
-        for placed in records {
+    let mut take_all = |records: &mut dyn Iterator<Item = TimedRecord>| -> Result<bool> {
+        for timed in records {
             if count == limit {
                 return Ok(false);
             }
-            take(placed.time, &placed.record)?;
+            take(timed.time, &timed.record)?;
             count += 1;
         }
         Ok(count < limit)
     };
     if export.newest_first {
-        from_newest(&log, &site.name, export, &mut take_all).await?;
+        from_newest(&*source, &site.name, export, &mut take_all).await?;
     } else {
-        from_oldest(log, &site.name, export, runtime, &mut take_all).await?;
+        from_oldest(source, &site.name, export, runtime, &mut take_all).await?;
     }
     Ok(count)
 }
 
-type TakeAll<'a> = dyn FnMut(&mut dyn Iterator<Item = Placed>) -> Result<bool> + 'a;
+type TakeAll<'a> = dyn FnMut(&mut dyn Iterator<Item = TimedRecord>) -> Result<bool> + 'a;
 
 async fn from_oldest(
-    log: Log,
+    source: Arc<dyn Source>,
     name: &str,
     export: &Export,
     runtime: &dyn Runtime,
@@ -77,14 +76,14 @@ async fn from_oldest(
     let now = runtime.now();
     let silent = match export.since {
         Some(_) => None,
-        None => Some(retained_from(&log, name, now).await?),
+        None => Some(retained_from(&*source, name, now).await?),
     };
     let from = export.since.unwrap_or(Timestamp::from_millis(0));
     let span = Window {
         from,
         to: export.until,
     };
-    let mut reader = Reader::new(log, |placed| placed, span, now, silent, export.jobs);
+    let mut reader = Reader::new(source, |_, timed| timed, span, now, silent, export.jobs);
     while let Some(whole) = reader
         .next()
         .await
@@ -98,7 +97,7 @@ async fn from_oldest(
 }
 
 async fn from_newest(
-    log: &Log,
+    source: &dyn Source,
     name: &str,
     export: &Export,
     take_all: &mut TakeAll<'_>,
@@ -109,22 +108,24 @@ async fn from_newest(
         to: export.until,
     };
     let service = |error| Error::service(name, error);
-    let mut walk = Walk::new(log, window);
+    let mut pager = TimePager::new(source, window);
     loop {
-        match walk.step().await.map_err(service)? {
-            Step::Records(records) | Step::Dense(records) => {
+        match pager.step().await.map_err(service)? {
+            TimePage::Records(records) | TimePage::Dense(records) => {
                 if !take_all(&mut records.into_iter())? {
                     return Ok(());
                 }
             }
-            Step::End => return Ok(()),
-            Step::Unordered | Step::Unclear => {
+            TimePage::End => return Ok(()),
+            TimePage::Unordered | TimePage::Unclear => {
                 // What came until here is whole milliseconds, newer than all the rest.
                 let rest = Window {
                     from,
-                    to: walk.rest(),
+                    to: pager.rest(),
                 };
-                let records = by_offset(log, rest, usize::MAX).await.map_err(service)?;
+                let records = read_by_offset(source, rest, usize::MAX)
+                    .await
+                    .map_err(service)?;
                 take_all(&mut records.unwrap_or_default().into_iter())?;
                 return Ok(());
             }

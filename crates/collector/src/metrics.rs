@@ -5,6 +5,7 @@
 //! classic one is all that the textfile collector and `promtool` read, and `OpenMetrics` is what a
 //! newer server asks for.
 
+mod hourly;
 mod lateness;
 mod requests;
 mod sum;
@@ -18,6 +19,7 @@ use confluence_audit_core::Timestamp;
 
 use crate::spool::Depth;
 
+pub use self::hourly::HourlyCounts;
 pub use self::lateness::Lateness;
 pub use self::requests::Requests;
 pub use self::text::Dialect;

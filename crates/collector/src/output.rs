@@ -7,19 +7,17 @@
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
-mod dead_letter;
 mod elasticsearch;
 mod entry;
 mod file;
 mod http;
 mod otlp;
-mod peer;
-#[cfg(test)]
-mod server;
 mod service;
 mod splunk_hec;
 mod stdout;
 mod syslog;
+#[cfg(test)]
+mod test_server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,12 +29,11 @@ use crate::Result;
 
 pub use entry::Entry;
 
-pub(crate) use dead_letter::DeadLetters;
 pub(crate) use elasticsearch::Elasticsearch;
 pub use file::{Compression, FileOptions, FileOutput, Ownership, Rotation};
 pub(crate) use http::Http;
 pub(crate) use otlp::Otlp;
-pub(crate) use service::{Protocol, Service};
+pub(crate) use service::{DeadLetters, Protocol, Service};
 pub(crate) use splunk_hec::SplunkHec;
 pub use stdout::StdoutOutput;
 pub(crate) use syslog::Syslog;

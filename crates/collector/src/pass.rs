@@ -3,21 +3,22 @@
 //! Each window makes one commit, whole and with its watermark; a crash costs the window in hand
 //! and nothing else.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
+use confluence_audit_core::read::{
+    Complete, Counts, Fingerprinted, Lookback, Reader, SiteLog, Source, Window, difference,
+    lookback,
+};
 use confluence_audit_core::{Runtime, Timestamp};
+use futures_util::future::try_join;
 
-use crate::collect::Collecting;
-use crate::connect::Site;
-use crate::hours::Hours;
-use crate::ledger::{Named, difference};
-use crate::metrics::Lateness;
-use crate::reader::Reader;
-use crate::reread::{self, Reread};
-use crate::slice::Whole;
-use crate::spool::{Commit, Counts, SiteState, Spool};
-use crate::walk::Log;
-use crate::window::Window;
+use crate::delivery::backpressure::wait_for_capacity;
+use crate::delivery::{Delivery, DeliveryRetry, Progress};
+use crate::metrics::{HourlyCounts, Lateness};
+use crate::site::Site;
+use crate::spool::{Commit, SiteState, Spool};
 use crate::{Error, Result, SiteId};
 
 /// Counts are kept for this long beyond the longest step back.
@@ -27,9 +28,36 @@ const MARGIN: Duration = Duration::from_hours(1);
 /// keeps them: a year is the most that the documents allow. What is older is read all the same.
 const RETAINED: Duration = Duration::from_hours(367 * 24);
 
+/// The service's word is exact to a day.
+const DAY: Duration = Duration::from_hours(24);
+
+/// Where a site's first pass begins, what every pass reads again, and how much of it at a time.
+#[derive(Clone, Debug)]
+pub struct PassOptions {
+    /// The first pass begins here; `None` is everything that the site keeps.
+    pub start: Option<Timestamp>,
+    /// What is read again, and how often.
+    pub schedule: Vec<Lookback>,
+    /// How many windows are read at the same time.
+    pub jobs: NonZeroUsize,
+    /// How many bytes of records may wait for outputs. The window in hand may go beyond it.
+    pub spool_limit: u64,
+}
+
+impl Default for PassOptions {
+    fn default() -> Self {
+        Self {
+            start: None,
+            schedule: Lookback::default_schedule(),
+            jobs: NonZeroUsize::MIN,
+            spool_limit: u64::MAX,
+        }
+    }
+}
+
 /// What a pass has found so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct PassSummary {
     /// Records that were new.
     pub new: u64,
     /// Records that were read again and had been committed.
@@ -41,49 +69,142 @@ pub struct Found {
     /// How late each of them was.
     pub lateness: Lateness,
     /// The new ones of the last day, by the hour.
-    pub hours: Hours,
+    pub hours: HourlyCounts,
     /// Everything up to this instant has been read.
     pub watermark: Option<Timestamp>,
 }
 
+/// Reads what is new at `site` and delivers it, window by window, the next one being read while the
+/// last goes out; `on_progress` is called after each.
+///
+/// What an earlier run left in the spool goes out first, whether or not the site answers. An output
+/// that fails is noted by `delivery` and ends nothing.
+///
+/// # Errors
+/// The first failure of the site or the spool, and [`SpoolFull`](crate::ErrorKind::SpoolFull) when
+/// nothing more may be read because outputs do not take what waits. What was read until then is
+/// committed, and the next pass goes on behind it.
+pub async fn collect(
+    site: &Site,
+    spool: &dyn Spool,
+    delivery: &mut Delivery,
+    options: &PassOptions,
+    runtime: &dyn Runtime,
+    on_progress: impl FnMut(&PassSummary),
+) -> Result<PassSummary> {
+    delivery.drain(spool, runtime).await?;
+    delivery.reopen();
+    let progress = delivery.progress();
+    let reading = async {
+        let summary = read(site, spool, &progress, options, runtime, on_progress).await;
+        progress.finish();
+        Ok(summary)
+    };
+    // Only the spool's failure ends the delivery, and then nothing can be committed either.
+    let (summary, ()) = try_join(reading, delivery.run(spool, DeliveryRetry::RUN, runtime)).await?;
+    summary
+}
+
+/// Reads what is new at `site` and commits it, window by window, for a [`Delivery`] that
+/// [runs](Delivery::run) beside it and whose progress this is; `on_progress` is called after each.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn read(
+    site: &Site,
+    spool: &dyn Spool,
+    progress: &Progress,
+    options: &PassOptions,
+    runtime: &dyn Runtime,
+    mut on_progress: impl FnMut(&PassSummary),
+) -> Result<PassSummary> {
+    let limit = options.spool_limit;
+    wait_for_capacity(limit, spool, progress).await?;
+    let mut pass = Pass::begin(
+        Arc::new(SiteLog::new(site.client.clone())),
+        site,
+        Some(spool),
+        options,
+        runtime,
+    )
+    .await?;
+    while let Some(commit) = pass.next().await? {
+        let bytes = commit.records.iter().map(|record| record.line.len() as u64);
+        let bytes = bytes.sum();
+        spool.commit(&site.id, commit).await?;
+        progress.committed(bytes).await;
+        on_progress(&pass.summary());
+        if !pass.is_done() {
+            wait_for_capacity(limit, spool, progress).await?;
+        }
+    }
+    Ok(pass.summary())
+}
+
+/// Reads what [`collect`] would and counts it, and leaves everything as it is. `spool` holds what
+/// was collected before, if there is anything.
+///
+/// # Errors
+/// The first failure of the site or the spool.
+pub async fn count(
+    site: &Site,
+    spool: Option<&dyn Spool>,
+    options: &PassOptions,
+    runtime: &dyn Runtime,
+    mut on_progress: impl FnMut(&PassSummary),
+) -> Result<PassSummary> {
+    let mut pass = Pass::begin(
+        Arc::new(SiteLog::new(site.client.clone())),
+        site,
+        spool,
+        options,
+        runtime,
+    )
+    .await?;
+    while pass.next().await?.is_some() {
+        on_progress(&pass.summary());
+    }
+    Ok(pass.summary())
+}
+
 /// A pass over one site.
-pub(crate) struct Pass<'a> {
-    reader: Reader<Named>,
+struct Pass<'a> {
+    reader: Reader<Fingerprinted>,
     site: SiteId,
     /// What the messages call the site.
     name: &'a str,
     /// What was committed before; `None` is nothing.
     spool: Option<&'a dyn Spool>,
-    schedule: &'a [Reread],
+    schedule: &'a [Lookback],
     /// This host's clock at the beginning.
     began: Timestamp,
     /// The watermark before the pass.
     since: Option<Timestamp>,
     /// The steps that the end of this pass completes.
     completes: Vec<(String, Timestamp)>,
-    found: Found,
+    summary: PassSummary,
 }
 
 impl<'a> Pass<'a> {
     /// Plans a pass: from what was read before, or, the first time, from the start that is asked
     /// for or the beginning.
-    pub(crate) async fn begin(
-        log: Log,
+    async fn begin(
+        source: Arc<dyn Source>,
         site: &'a Site,
         spool: Option<&'a dyn Spool>,
-        collecting: &'a Collecting,
+        options: &'a PassOptions,
         runtime: &dyn Runtime,
     ) -> Result<Self> {
-        let (name, schedule) = (site.name.as_str(), collecting.schedule.as_slice());
+        let (name, schedule) = (site.name.as_str(), options.schedule.as_slice());
         let state = match spool {
             Some(spool) => spool.site(&site.id).await?,
             None => SiteState::default(),
         };
         let now = runtime.now();
-        let due = reread::due(schedule, &state.rereads, now);
+        let due = lookback::due(schedule, &state.rereads, now);
         let completes = due.iter().map(|step| (step.name.clone(), now)).collect();
         let (from, silent) = if let Some(watermark) = state.watermark {
-            if collecting.start.is_some() {
+            if options.start.is_some() {
                 tracing::debug!("{name} was read before: it goes on where that ended");
             }
             let span = due.iter().map(|step| step.span).max().unwrap_or_default();
@@ -91,12 +212,12 @@ impl<'a> Pass<'a> {
             let floor = state.counted_from.unwrap_or(watermark);
             (watermark.saturating_sub(span).max(floor), None)
         } else {
-            let start = collecting.start.unwrap_or(Timestamp::from_millis(0));
-            (start, Some(retained_from(&log, name, now).await?))
+            let start = options.start.unwrap_or(Timestamp::from_millis(0));
+            (start, Some(retained_from(&*source, name, now).await?))
         };
         let span = Window { from, to: None };
         Ok(Self {
-            reader: Reader::new(log, Named::of, span, now, silent, collecting.jobs),
+            reader: Reader::new(source, Fingerprinted::of, span, now, silent, options.jobs),
             site: site.id.clone(),
             name,
             spool,
@@ -104,26 +225,26 @@ impl<'a> Pass<'a> {
             began: now,
             since: state.watermark,
             completes,
-            found: Found {
+            summary: PassSummary {
                 watermark: state.watermark,
-                ..Found::default()
+                ..PassSummary::default()
             },
         })
     }
 
     /// What was found so far.
-    pub(crate) fn found(&self) -> Found {
-        self.found
+    fn summary(&self) -> PassSummary {
+        self.summary
     }
 
     /// Whether all windows have been read.
-    pub(crate) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.reader.is_done()
     }
 
     /// Reads the next window: what has to be committed of it, before the next one is read. `None`
     /// when there is none left.
-    pub(crate) async fn next(&mut self) -> Result<Option<Commit>> {
+    async fn next(&mut self) -> Result<Option<Commit>> {
         let next = self.reader.next().await;
         match next.map_err(|error| Error::service(self.name, error))? {
             Some(whole) => self.compare(whole).await.map(Some),
@@ -131,16 +252,16 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn compare(&mut self, whole: Whole<Named>) -> Result<Commit> {
+    async fn compare(&mut self, whole: Complete<Fingerprinted>) -> Result<Commit> {
         let Window { from, to } = whole.window;
         // What the service's clock has not reached may still be written. Without that clock the
         // newest record tells how far the log has come; a clock of ours is never asked, and where
         // a window begins may come from it. A window without records moves nothing: a service that
         // has lost sight of its log answers the same.
-        let newest = whole.records.last().map(|named| named.placed.time);
+        let newest = whole.records.last().map(|named| named.timed.time);
         let read_until = whole.server_time.or(newest);
         let end = read_until.map(|read| to.map_or(read, |to| to.min(read)));
-        let watermark = self.found.watermark.max(end).unwrap_or(from);
+        let watermark = self.summary.watermark.max(end).unwrap_or(from);
 
         let last = Timestamp::from_millis(i64::MAX);
         let counts = match self.spool {
@@ -148,22 +269,22 @@ impl<'a> Pass<'a> {
             None => Counts::new(),
         };
         let difference = difference(whole.records, &counts);
-        self.found.new += difference.new.len() as u64;
-        self.found.duplicates += difference.known;
+        self.summary.new += difference.new.len() as u64;
+        self.summary.duplicates += difference.known;
         for new in &difference.new {
-            self.found.hours.add(new.time, 1);
+            self.summary.hours.add(new.time, 1);
         }
         if let Some(since) = self.since {
             for late in difference.new.iter().filter(|new| new.time <= since) {
-                self.found.late += 1;
+                self.summary.late += 1;
                 let late_by = since.since(late.time);
-                self.found.late_by = self.found.late_by.max(late_by);
-                self.found.lateness.add(late_by);
+                self.summary.late_by = self.summary.late_by.max(late_by);
+                self.summary.lateness.add(late_by);
             }
         }
-        self.found.watermark = Some(watermark);
+        self.summary.watermark = Some(watermark);
 
-        let kept = reread::longest(self.schedule) + MARGIN;
+        let kept = lookback::longest(self.schedule) + MARGIN;
         let mut forget_before = watermark.saturating_sub(kept);
         if let (Some(read), Some(end)) = (whole.server_time, to)
             && watermark == end
@@ -189,9 +310,13 @@ impl<'a> Pass<'a> {
 }
 
 /// Before when the site keeps nothing, by its own word or by the documents'.
-pub(crate) async fn retained_from(log: &Log, name: &str, now: Timestamp) -> Result<Timestamp> {
-    let days = match log.client.retention().await {
-        Ok(retention) => retention.days(),
+pub(crate) async fn retained_from(
+    source: &dyn Source,
+    name: &str,
+    now: Timestamp,
+) -> Result<Timestamp> {
+    let span = match source.retention().await {
+        Ok(span) => span,
         // Nothing else will be answered either.
         Err(error) if error.is_credentials() || error.is_transient() => {
             return Err(Error::service(name, error));
@@ -201,8 +326,6 @@ pub(crate) async fn retained_from(log: &Log, name: &str, now: Timestamp) -> Resu
             None
         }
     };
-    let span = days.map_or(RETAINED, |days| {
-        Duration::from_hours(days.saturating_add(1) * 24)
-    });
+    let span = span.map_or(RETAINED, |span| span.saturating_add(DAY));
     Ok(now.saturating_sub(span))
 }

@@ -10,10 +10,9 @@
 pub mod conformance;
 mod sqlite;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use bytes::Bytes;
+use confluence_audit_core::read::{Counts, NewRecord};
 use confluence_audit_core::{Fingerprint, Timestamp};
 
 use crate::output::OutputName;
@@ -31,22 +30,6 @@ pub struct SiteState {
     pub counted_from: Option<Timestamp>,
     /// When each step that reads again was last done, by the name of the step (`24h`).
     pub rereads: Vec<(String, Timestamp)>,
-}
-
-/// How many copies of a record, per millisecond and content, have been committed.
-pub type Counts = BTreeMap<(Timestamp, Fingerprint), u32>;
-
-/// A record that no pass has committed before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRecord {
-    /// When the site says that it happened.
-    pub time: Timestamp,
-    /// What identifies its content.
-    pub fingerprint: Fingerprint,
-    /// Which of the copies with this time and fingerprint it is: 1 for the first, 2 for its twin.
-    pub ordinal: u32,
-    /// The record as compact JSON, without a newline.
-    pub line: Bytes,
 }
 
 /// What one pass, or one finished slice of it, has found out.

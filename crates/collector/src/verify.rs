@@ -11,17 +11,16 @@ mod lines;
 mod tests;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use confluence_audit_core::{Runtime, Timestamp};
 
 use self::comparison::Comparison;
-use crate::connect::Site;
 use crate::pass::retained_from;
-use crate::reader::Reader;
-use crate::walk::Log;
-use crate::window::Window;
+use crate::site::Site;
 use crate::{Error, Result};
+use confluence_audit_core::read::{Reader, SiteLog, Source, Window};
 
 pub use self::holdings::Holdings;
 
@@ -143,10 +142,7 @@ pub async fn verify(
     runtime: &dyn Runtime,
     mut progress: impl FnMut(u64, Timestamp),
 ) -> Result<Verified> {
-    let log = Log {
-        client: site.client.clone(),
-        search: None,
-    };
+    let source: Arc<dyn Source> = Arc::new(SiteLog::new(site.client.clone()));
     let now = runtime.now();
     let from = verify.since.or(holdings.oldest);
     let span = Window {
@@ -155,24 +151,31 @@ pub async fn verify(
     };
     let silent = match from {
         Some(_) => None,
-        None => Some(retained_from(&log, &site.name, now).await?),
+        None => Some(retained_from(&*source, &site.name, now).await?),
     };
     let mut comparison = Comparison::new(holdings, (from, span.to));
-    let mut reader = Reader::new(log.clone(), |placed| placed, span, now, silent, verify.jobs);
+    let mut reader = Reader::new(
+        Arc::clone(&source),
+        |_, timed| timed,
+        span,
+        now,
+        silent,
+        verify.jobs,
+    );
     while let Some(whole) = reader
         .next()
         .await
         .map_err(|error| Error::service(&site.name, error))?
     {
-        for placed in &whole.records {
-            comparison.take(placed);
+        for timed in &whole.records {
+            comparison.take(timed);
         }
         if let Some(last) = whole.records.last() {
             progress(comparison.done.on_site, last.time);
         }
     }
     let retained = if comparison.has_unknown() {
-        let retained = retained_from(&log, &site.name, now).await?;
+        let retained = retained_from(&*source, &site.name, now).await?;
         Some(retained.saturating_add(RETENTION_MARGIN))
     } else {
         None

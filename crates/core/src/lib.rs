@@ -41,6 +41,7 @@ mod fingerprint;
 mod http;
 mod json;
 mod printable;
+pub mod read;
 mod record;
 mod runtime;
 mod time;

@@ -9,9 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_collector::schedule::{End, Health, Next, Schedule};
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::{Error, ErrorKind, Found, LastPass, Result};
+use confluence_audit_collector::state::LastPass;
+use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Runtime as _, SystemRuntime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
@@ -312,7 +314,12 @@ impl Daemon<'_> {
     }
 
     /// For `status`, which is another process.
-    fn note_last_pass(&self, name: &str, ended: &Result<Found, Failure>, generation: &Generation) {
+    fn note_last_pass(
+        &self,
+        name: &str,
+        ended: &Result<PassSummary, Failure>,
+        generation: &Generation,
+    ) {
         let (dir, now) = (&generation.settings.state_dir, SystemRuntime.now());
         match ended {
             Ok(found) => LastPass::note(dir, name, now, found, None),
@@ -432,7 +439,7 @@ impl Daemon<'_> {
     }
 }
 
-fn say_done(name: &str, found: &Found, requests: u64, took: Duration) {
+fn say_done(name: &str, found: &PassSummary, requests: u64, took: Duration) {
     let watermark = found.watermark.map(|at| at.to_string());
     tracing::info!(
         site = name,

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use confluence_audit_collector::config::{Address, SiteConfig};
-use confluence_audit_collector::delivery::{Board, Delivery, Labels, Patience, Source};
+use confluence_audit_collector::delivery::Target;
+use confluence_audit_collector::delivery::{Delivery, DeliveryRetry, Progress, SiteNames, Source};
 use confluence_audit_collector::output::OutputName;
 use confluence_audit_collector::schedule::{Bucket, Pace, account};
+use confluence_audit_collector::site::Site;
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::{Error, ErrorKind, Result, Site, SiteId, Target};
+use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
 use confluence_audit_core::{Http, SystemRuntime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -42,7 +44,7 @@ pub(crate) struct Generation {
 #[derive(Clone)]
 pub(crate) struct Outlets {
     pub(crate) spool: SqliteSpool,
-    pub(crate) board: Board,
+    pub(crate) board: Progress,
     /// What people call each output.
     pub(crate) shown: Arc<HashMap<OutputName, String>>,
     /// How many bytes may wait.
@@ -101,13 +103,13 @@ impl Generation {
         let surroundings = settings.surroundings();
         let routes = targets.iter().map(|target| target.route(&surroundings));
         let mut delivery = Delivery::prepare(routes.collect(), &spool).await?;
-        delivery.set_labels(found.labels());
+        delivery.set_site_names(found.labels());
         let shown = targets
             .into_iter()
             .map(|target| (target.name, target.shown));
         let outlets = Outlets {
             spool: spool.clone(),
-            board: delivery.board(),
+            board: delivery.progress(),
             shown: Arc::new(shown.collect()),
             limit: settings.config.state.spool_limit,
         };
@@ -193,10 +195,10 @@ fn bug(message: &'static str) -> Error {
 /// Delivers until the end, with a short break whenever a site was found: which outputs are its own
 /// and what lines call it must be known before it is read.
 async fn deliver(mut delivery: Delivery, spool: SqliteSpool, found: Arc<Findings>) -> Result<()> {
-    let board = delivery.board();
+    let board = delivery.progress();
     loop {
         delivery
-            .run(&spool, Patience::DAEMON, &SystemRuntime)
+            .run(&spool, DeliveryRetry::DAEMON, &SystemRuntime)
             .await?;
         if found.has_ended() {
             return Ok(());
@@ -205,7 +207,7 @@ async fn deliver(mut delivery: Delivery, spool: SqliteSpool, found: Arc<Findings
         let targets = found.targets()?.into_iter();
         let sources: HashMap<OutputName, Source> =
             targets.map(|target| (target.name, target.source)).collect();
-        delivery.set_labels(found.labels());
+        delivery.set_site_names(found.labels());
         delivery.set_sources(|name| sources.get(name).cloned());
         delivery.reopen();
         found.applied.send_replace(version);
@@ -258,13 +260,13 @@ impl Findings {
         self.ended.load(Ordering::SeqCst)
     }
 
-    fn end(&self, board: &Board) {
+    fn end(&self, board: &Progress) {
         self.ended.store(true, Ordering::SeqCst);
         board.stop();
     }
 
     /// Notes a site's id, and returns when the outputs know of it.
-    pub(crate) async fn add(&self, name: &Arc<str>, id: &SiteId, board: &Board) {
+    pub(crate) async fn add(&self, name: &Arc<str>, id: &SiteId, board: &Progress) {
         let mine = {
             let mut ids = self.ids();
             if ids.by_name.get(name) == Some(id) {
@@ -290,8 +292,8 @@ impl Findings {
         Target::of(&self.settings.config.outputs, &sites)
     }
 
-    fn labels(&self) -> Labels {
-        let mut labels = Labels::default();
+    fn labels(&self) -> SiteNames {
+        let mut labels = SiteNames::default();
         let ids = self.ids();
         for site in &self.settings.config.sites {
             if let Some(id) = ids.by_name.get(site.name.as_str()) {

@@ -23,7 +23,9 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use confluence_audit_collector::{Error, ErrorKind, Lock, Result, secret};
+use confluence_audit_collector::credentials::secret;
+use confluence_audit_collector::state::Lock;
+use confluence_audit_collector::{Error, ErrorKind, Result};
 
 use crate::args::Args;
 use crate::settings::Settings;

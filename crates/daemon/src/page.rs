@@ -9,8 +9,8 @@ mod words;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use confluence_audit_collector::config::show_size;
 use confluence_audit_collector::schedule::Health;
-use confluence_audit_collector::show_size;
 use confluence_audit_core::Timestamp;
 
 use self::plot::plot;

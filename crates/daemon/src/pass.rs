@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use confluence_audit_collector::config::{AuthConfig, SiteConfig};
+use confluence_audit_collector::credentials::TokenFile;
+use confluence_audit_collector::metrics::HourlyCounts;
+use confluence_audit_collector::pass::{PassOptions, PassSummary, read};
 use confluence_audit_collector::schedule::Pace;
-use confluence_audit_collector::{
-    Collecting, Error, ErrorKind, Found, Hours, Result, Site, TokenFile, connect_known,
-    forget_if_wrong, read, remember,
-};
+use confluence_audit_collector::site::{Site, connect_known, forget_if_wrong, remember};
+use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
 use crate::generation::{Findings, Outlets};
@@ -25,7 +26,7 @@ pub(crate) struct Pass {
     pub(crate) pace: Arc<Pace>,
     pub(crate) outlets: Outlets,
     pub(crate) found: Arc<Findings>,
-    pub(crate) collecting: Collecting,
+    pub(crate) collecting: PassOptions,
     pub(crate) settings: Arc<Settings>,
     pub(crate) watch: Watch,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Pass {
 pub(crate) struct Ended {
     /// For the next one.
     pub(crate) site: Option<Site>,
-    pub(crate) result: Result<Found, Failure>,
+    pub(crate) result: Result<PassSummary, Failure>,
     pub(crate) requests: u64,
     pub(crate) took: Duration,
     /// The service wants no request before.
@@ -85,14 +86,15 @@ impl Pass {
         }
     }
 
-    async fn read(&mut self) -> Result<Found, Failure> {
+    async fn read(&mut self) -> Result<PassSummary, Failure> {
         let site = match self.site.take() {
             Some(site) => site,
             None => self.connect().await?,
         };
         let spool = &self.outlets.spool;
         self.seed(&site).await?;
-        let progress = |found: &Found| self.watch.note(&self.name, |notes| notes.progress(found));
+        let progress =
+            |found: &PassSummary| self.watch.note(&self.name, |notes| notes.progress(found));
         let board = &self.outlets.board;
         let done = read(
             &site,
@@ -133,7 +135,7 @@ impl Pass {
             return Ok(());
         }
         let (spool, now) = (&self.outlets.spool, SystemRuntime.now());
-        let hours = Hours::committed(spool, &site.id, now).await?;
+        let hours = HourlyCounts::committed(spool, &site.id, now).await?;
         self.watch.note(&self.name, |notes| notes.seed(&hours));
         Ok(())
     }

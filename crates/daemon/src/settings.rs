@@ -4,9 +4,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Start, default_config_file};
-use confluence_audit_collector::{
-    Collecting, Config, Error, ErrorKind, Result, Surroundings, default_state_dir,
-};
+use confluence_audit_collector::delivery::OutputContext;
+use confluence_audit_collector::pass::PassOptions;
+use confluence_audit_collector::state::default_state_dir;
+use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
 use crate::args::Args;
@@ -89,8 +90,8 @@ impl Settings {
             .build()
     }
 
-    pub(crate) fn surroundings(&self) -> Surroundings {
-        Surroundings {
+    pub(crate) fn surroundings(&self) -> OutputContext {
+        OutputContext {
             state_dir: self.state_dir.clone(),
             credentials_dir: self.credentials_dir.clone(),
         }
@@ -101,9 +102,9 @@ impl Settings {
     }
 
     /// How a pass that begins now reads.
-    pub(crate) fn collecting(&self) -> Collecting {
+    pub(crate) fn collecting(&self) -> PassOptions {
         let collect = &self.config.collect;
-        Collecting {
+        PassOptions {
             start: match collect.start {
                 Start::Retained => None,
                 Start::At(when) => Some(when.at(SystemRuntime.now())),

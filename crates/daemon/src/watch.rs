@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use confluence_audit_collector::Error;
+use confluence_audit_collector::credentials::token_file::Stored;
 use confluence_audit_collector::delivery;
+use confluence_audit_collector::metrics::HourlyCounts;
 use confluence_audit_collector::metrics::Lateness;
 use confluence_audit_collector::output::OutputName;
+use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_collector::schedule::{Health, Pace, Standing};
-use confluence_audit_collector::token_file::Kept;
-use confluence_audit_collector::{Error, Found, Hours};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime, Timestamp};
 use tokio::time::Instant;
 
@@ -60,7 +62,7 @@ pub(crate) struct Tally {
 
 impl Known {
     /// What an output has done since the program began.
-    pub(crate) fn tally(&self, output: &delivery::Standing) -> Tally {
+    pub(crate) fn tally(&self, output: &delivery::OutputStatus) -> Tally {
         let before = self.outputs_before.get(&output.name).copied();
         let before = before.unwrap_or_default();
         Tally {
@@ -72,7 +74,7 @@ impl Known {
     }
 
     /// Keeps what the outputs have done until now; their own counts begin anew.
-    pub(crate) fn carry_over(&mut self, outputs: &[delivery::Standing]) {
+    pub(crate) fn carry_over(&mut self, outputs: &[delivery::OutputStatus]) {
         let tallies = outputs.iter().map(|it| (it.name.clone(), self.tally(it)));
         self.outputs_before = tallies.collect();
     }
@@ -93,7 +95,7 @@ pub(crate) struct SiteNotes {
     pub(crate) is_seeded: bool,
     counted: Counted,
     /// What the pass under way has found.
-    pub(crate) current: Option<Found>,
+    pub(crate) current: Option<PassSummary>,
     pace: Option<Arc<Pace>>,
     http: Option<Http>,
     requests_before: BTreeMap<u16, u64>,
@@ -106,7 +108,7 @@ pub(crate) struct Counted {
     pub(crate) records: u64,
     pub(crate) duplicates: u64,
     pub(crate) late: Lateness,
-    pub(crate) hours: Hours,
+    pub(crate) hours: HourlyCounts,
 }
 
 /// Something that went wrong, in words.
@@ -135,7 +137,7 @@ impl Trouble {
 }
 
 impl ConsentNotes {
-    pub(crate) fn of(kept: &Kept) -> Self {
+    pub(crate) fn of(kept: &Stored) -> Self {
         Self {
             ends: kept.ends_unused().min(kept.ends()),
             warning: kept.warning(SystemRuntime.now()),
@@ -144,7 +146,7 @@ impl ConsentNotes {
 }
 
 impl Counted {
-    fn add(&mut self, found: &Found) {
+    fn add(&mut self, found: &PassSummary) {
         self.records += found.new;
         self.duplicates += found.duplicates;
         self.late.merge(&found.lateness);
@@ -204,7 +206,7 @@ impl SiteNotes {
     }
 
     /// Notes what the pass under way has found so far.
-    pub(crate) fn progress(&mut self, found: &Found) {
+    pub(crate) fn progress(&mut self, found: &PassSummary) {
         self.watermark = found.watermark.or(self.watermark);
         self.current = Some(*found);
     }
@@ -218,7 +220,7 @@ impl SiteNotes {
     }
 
     /// Counts records of the last day that an earlier process has committed.
-    pub(crate) fn seed(&mut self, hours: &Hours) {
+    pub(crate) fn seed(&mut self, hours: &HourlyCounts) {
         self.counted.hours.merge(hours);
         self.is_seeded = true;
     }

@@ -15,7 +15,8 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use confluence_audit_collector::{Error, ErrorKind, Result, secret};
+use confluence_audit_collector::credentials::secret;
+use confluence_audit_collector::{Error, ErrorKind, Result};
 
 use crate::args::Args;
 use crate::terminal::say;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use confluence_audit_collector::token_file::{Kept, day};
+use confluence_audit_collector::credentials::token_file::{Stored, day};
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::Origin;
 
@@ -14,7 +14,7 @@ use crate::terminal::say;
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) when that fails.
-pub(crate) fn print(args: &Args, kept: &Kept, file: &Path) -> Result<()> {
+pub(crate) fn print(args: &Args, kept: &Stored, file: &Path) -> Result<()> {
     let shown = file.display();
     say(&format!(
         "The consent is kept in {shown}. It lasts until {}, and no longer than 90 days without \
@@ -36,7 +36,7 @@ pub(crate) fn print(args: &Args, kept: &Kept, file: &Path) -> Result<()> {
     }
 }
 
-fn configuration(args: &Args, kept: &Kept, file: &Path) -> String {
+fn configuration(args: &Args, kept: &Stored, file: &Path) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
     let pair = |key: &str, value: &str| format!("{key} = {}", text(value));
     let site = &kept.consent.site;

@@ -4,8 +4,10 @@ use std::env;
 use std::path::{PathBuf, absolute};
 use std::sync::Arc;
 
-use confluence_audit_collector::token_file::{Consent, ConsentedSite, Kept};
-use confluence_audit_collector::{Error, ErrorKind, Result, TokenFile, default_state_dir, secret};
+use confluence_audit_collector::credentials::token_file::{ConsentedSite, Grant, Stored};
+use confluence_audit_collector::credentials::{TokenFile, secret};
+use confluence_audit_collector::state::default_state_dir;
+use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{
     AuditClient, AuditQuery, Http, MemoryTokenStore, OAuth, OAuthApp, Origin, Runtime as _, Site,
     SiteAddress, SystemRuntime, accessible_resources,
@@ -70,8 +72,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     proof.map_err(|error| remedy::proof(error, &site))?;
     say("Its audit log can be read.");
 
-    let kept = Kept {
-        consent: Consent {
+    let kept = Stored {
+        consent: Grant {
             client_id: args.client_id.clone(),
             client_secret,
             site: consented(site),

@@ -4,8 +4,10 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use confluence_audit_collector::Result;
+use confluence_audit_collector::config::show_size;
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::{Lock, Result, show_size};
+use confluence_audit_collector::state::Lock;
 
 use super::finding::Findings;
 use super::logrotate::Rotation;

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
-use confluence_audit_collector::{Error, ErrorKind, Result, api, auth};
+use confluence_audit_collector::site::{api, auth};
+use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::Origin;
 use hyper_util::client::proxy::matcher::Matcher;
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use confluence_audit_collector::Error;
 use confluence_audit_collector::config::{AuthConfig, SiteConfig};
-use confluence_audit_collector::token_file::{Kept, day};
-use confluence_audit_collector::{Error, Site, TokenFile, connect};
+use confluence_audit_collector::credentials::TokenFile;
+use confluence_audit_collector::credentials::token_file::{Stored, day};
+use confluence_audit_collector::site::{Site, connect};
 use confluence_audit_core::{
     AuditQuery, ErrorKind, RawRecord, Runtime as _, SystemRuntime, printable,
 };
@@ -53,7 +55,7 @@ pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: 
     }
 }
 
-fn consent_lasts(findings: &mut Findings, name: &str, kept: &Kept) {
+fn consent_lasts(findings: &mut Findings, name: &str, kept: &Stored) {
     let (given, end) = (day(kept.consent.given_at), day(kept.ends()));
     let unused = day(kept.ends_unused().min(kept.ends()));
     findings.good(

@@ -4,8 +4,11 @@ use std::time::Instant;
 
 use confluence_audit_collector::config::OutputConfig;
 use confluence_audit_collector::delivery::Source;
+use confluence_audit_collector::delivery::Target;
+use confluence_audit_collector::pass::{PassOptions, PassSummary, count};
+use confluence_audit_collector::site::connect_known;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
-use confluence_audit_collector::{Collecting, Found, Result, SiteId, Target, connect_known, count};
+use confluence_audit_collector::{Result, SiteId};
 use confluence_audit_core::SystemRuntime;
 
 use super::End;
@@ -17,7 +20,7 @@ use crate::settings::Settings;
 pub(super) async fn run(
     settings: &Settings,
     outputs: &[OutputConfig],
-    collecting: &Collecting,
+    collecting: &PassOptions,
     began: Instant,
 ) -> Result<End> {
     let spool = SqliteSpool::open_read_only(settings.state_dir())?;
@@ -33,13 +36,13 @@ pub(super) async fn run(
         let site = match site {
             Ok(site) => site,
             Err(error) => {
-                summary.add_site(&config.name, &Found::default(), Some(&error));
+                summary.add_site(&config.name, &PassSummary::default(), Some(&error));
                 failures.push(error);
                 continue;
             }
         };
         let mut progress = Progress::new(&site.name);
-        let mut found = Found::default();
+        let mut found = PassSummary::default();
         let done = count(&site, spool, collecting, &SystemRuntime, |now| {
             found = *now;
             progress.show(now);

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use confluence_audit_collector::config::{AuthConfig, SiteConfig};
-use confluence_audit_collector::delivery::Standing;
+use confluence_audit_collector::credentials::TokenFile;
+use confluence_audit_collector::delivery::OutputStatus;
 pub(super) use confluence_audit_collector::metrics::write;
 use confluence_audit_collector::metrics::{Figures, OutputFigures, Requests, SiteFigures};
+use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_collector::spool::{SiteState, Spool};
-use confluence_audit_collector::{Found, Result, SiteId, TokenFile};
+use confluence_audit_collector::{Result, SiteId};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
 use crate::settings::Settings;
@@ -35,7 +37,7 @@ pub(super) async fn of_site(
     site: &SiteConfig,
     id: Option<&SiteId>,
     line: &Line,
-    found: &Found,
+    found: &PassSummary,
     spool: &dyn Spool,
 ) -> Result<SiteFigures> {
     let state = match id {
@@ -66,7 +68,7 @@ pub(super) async fn of_site(
 /// All of it.
 pub(super) async fn of_run(
     sites: Vec<SiteFigures>,
-    outputs: &[Standing],
+    outputs: &[OutputStatus],
     spool: &dyn Spool,
 ) -> Result<Figures> {
     let now = SystemRuntime.now();

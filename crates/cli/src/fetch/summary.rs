@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use confluence_audit_collector::{Error, Found};
+use confluence_audit_collector::Error;
+use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_core::{Http, printable};
 use serde::Serialize;
 
@@ -59,7 +60,7 @@ impl Summary {
         }
     }
 
-    pub(crate) fn add_site(&mut self, name: &str, found: &Found, error: Option<&Error>) {
+    pub(crate) fn add_site(&mut self, name: &str, found: &PassSummary, error: Option<&Error>) {
         self.records += found.new;
         self.duplicates += found.duplicates;
         self.late += found.late;

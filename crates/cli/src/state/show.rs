@@ -1,6 +1,6 @@
 //! `state show`: how far each site and each output has come.
 
-use confluence_audit_collector::show_size;
+use confluence_audit_collector::config::show_size;
 use confluence_audit_collector::spool::{Depth, Overview, SiteOverview, Spool, SqliteSpool};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};

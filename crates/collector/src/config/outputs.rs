@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use super::Format;
 use super::section::{Section, Text};
+use crate::Result;
+use crate::config::{parse_duration, parse_size};
 use crate::output::BatchLimits;
-use crate::{Result, parse_duration, parse_size};
 
 pub use self::elasticsearch::ElasticsearchConfig;
 pub use self::file::FileConfig;

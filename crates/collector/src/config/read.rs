@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::section::{Section, Text};
 use super::{Address, AuthConfig, Collect, MOST_JOBS, Secret, SiteConfig, Start, State};
-use crate::{Reread, Result, When, parse_duration, parse_size};
+use crate::Result;
+use crate::config::{When, parse_duration, parse_size};
+use confluence_audit_core::read::Lookback;
 
 pub(super) fn read_state(mut section: Section<'_>) -> Result<State> {
     let mut state = State::default();
@@ -124,7 +126,7 @@ fn read_from_one(
     })
 }
 
-fn read_reread(mut section: Section<'_>) -> Result<Reread> {
+fn read_reread(mut section: Section<'_>) -> Result<Lookback> {
     let mut duration = |key, needed| -> Result<Option<Duration>> {
         let text = if needed {
             Some(section.required(key, "how far back, such as \"24h\"")?)
@@ -140,7 +142,7 @@ fn read_reread(mut section: Section<'_>) -> Result<Reread> {
     let span = duration("span", true)?.unwrap_or_default();
     let every = duration("every", false)?.unwrap_or_default();
     section.finish()?;
-    Ok(Reread::new(span, every))
+    Ok(Lookback::new(span, every))
 }
 
 pub(super) fn read_sites(sections: Vec<Section<'_>>) -> Result<Vec<SiteConfig>> {

@@ -10,10 +10,11 @@ use confluence_audit_formats::Format;
 
 use super::*;
 use crate::config::Config;
+use crate::delivery::backpressure::wait_for_capacity;
 use crate::output::{BatchLimits, Delivered, Entry, Output};
-use crate::room::make_room;
-use crate::spool::{Commit, NewRecord, SqliteSpool};
+use crate::spool::{Commit, SqliteSpool};
 use crate::{ErrorKind, SiteId};
+use confluence_audit_core::read::NewRecord;
 
 /// What an output has got, and whether it works.
 #[derive(Clone, Default)]
@@ -154,15 +155,15 @@ impl World {
     }
 
     /// Asks for room for one byte while the outputs are at work.
-    async fn make_room(&self, delivery: &mut Delivery) -> Result<()> {
+    async fn wait_for_capacity(&self, delivery: &mut Delivery) -> Result<()> {
         delivery.reopen();
-        let board = delivery.board();
+        let progress = delivery.progress();
         let asking = async {
-            let room = make_room(1, &self.spool, &board).await;
-            board.finish();
+            let room = wait_for_capacity(1, &self.spool, &progress).await;
+            progress.finish();
             room
         };
-        let running = delivery.run(&self.spool, Patience::RUN, &SystemRuntime);
+        let running = delivery.run(&self.spool, DeliveryRetry::RUN, &SystemRuntime);
         let (room, ran) = futures_util::future::join(asking, running).await;
         ran.unwrap();
         room
@@ -174,7 +175,7 @@ impl World {
 }
 
 fn behind(delivery: &Delivery) -> Vec<String> {
-    let outputs = delivery.board().outputs().into_iter();
+    let outputs = delivery.progress().outputs().into_iter();
     let behind = outputs.filter(|output| output.is_behind);
     behind.map(|output| output.name.to_string()).collect()
 }
@@ -230,13 +231,13 @@ async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again
     world.commit("site").await;
     delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     for _ in 0..2 {
-        let full = world.make_room(&mut delivery).await.unwrap_err();
+        let full = world.wait_for_capacity(&mut delivery).await.unwrap_err();
         assert_eq!(full.kind(), ErrorKind::SpoolFull);
         assert!(full.to_string().contains("wait for a,"), "{full}");
         assert_eq!(behind(&delivery), ["a"]);
     }
     world.places[0].set_broken(false);
-    world.make_room(&mut delivery).await.unwrap();
+    world.wait_for_capacity(&mut delivery).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed);
     assert_eq!(world.waiting().await, 0);
     assert_eq!(delivery.take_failures().len(), 0);
@@ -293,9 +294,9 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
         "#,
         "config.toml",
     );
-    let mut labels = Labels::default();
-    labels.add(SiteId::new("one"), &config.unwrap().sites[0]);
-    delivery.set_labels(labels);
+    let mut site_names = SiteNames::default();
+    site_names.add(SiteId::new("one"), &config.unwrap().sites[0]);
+    delivery.set_site_names(site_names);
     for site in ["one", "two"] {
         world.commit(site).await;
     }
@@ -322,14 +323,14 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
 async fn while_delivering<T>(
     delivery: &mut Delivery,
     spool: &SqliteSpool,
-    patience: Patience,
+    patience: DeliveryRetry,
     work: impl Future<Output = T>,
 ) -> T {
     delivery.reopen();
-    let board = delivery.board();
+    let progress = delivery.progress();
     let working = async {
         let done = work.await;
-        board.finish();
+        progress.finish();
         done
     };
     let running = delivery.run(spool, patience, &SystemRuntime);
@@ -344,13 +345,13 @@ async fn a_slow_output_holds_up_neither_the_reading_nor_another_output() {
     let minute = Duration::from_mins(1);
     world.places[0].0.lock().unwrap().slow = minute;
     let mut delivery = world.delivery().await;
-    let (board, spool) = (delivery.board(), world.spool.clone());
+    let (progress, spool) = (delivery.progress(), world.spool.clone());
     let began = tokio::time::Instant::now();
     let place = world.places[1].clone();
-    let read = while_delivering(&mut delivery, &spool, Patience::RUN, async {
+    let read = while_delivering(&mut delivery, &spool, DeliveryRetry::RUN, async {
         for number in 1..=20 {
             world.commit("site").await;
-            board.committed(1).await;
+            progress.committed(1).await;
             assert!(place.lines().len() + 1 >= number, "read on for nobody");
         }
         began.elapsed()
@@ -374,7 +375,7 @@ async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
     let before = world.places[0].tries();
     delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].tries() - before, 5);
-    assert_eq!(delivery.board().outputs()[0].failures, 5);
+    assert_eq!(delivery.progress().outputs()[0].failures, 5);
     assert_eq!(delivery.take_failures().len(), 1, "one failure is told");
 
     let spool = world.spool.clone();
@@ -383,7 +384,7 @@ async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
         SystemRuntime.sleep(Duration::from_secs(1)).await;
         place.set_broken(false);
     };
-    while_delivering(&mut delivery, &spool, Patience::RUN, mending).await;
+    while_delivering(&mut delivery, &spool, DeliveryRetry::RUN, mending).await;
     assert_eq!(world.places[0].lines(), world.committed);
     assert_eq!(delivery.take_failures().len(), 0);
 }
@@ -401,7 +402,7 @@ async fn a_daemon_tries_again_for_as_long_as_it_takes_whatever_is_wrong() {
         place.set_broken(false);
         SystemRuntime.sleep(Duration::from_mins(7)).await;
     };
-    while_delivering(&mut delivery, &spool, Patience::DAEMON, day).await;
+    while_delivering(&mut delivery, &spool, DeliveryRetry::DAEMON, day).await;
     assert_eq!(world.places[0].lines(), world.committed);
     let tries = world.places[0].tries();
     assert!((200..500).contains(&tries), "{tries} tries in a day");
@@ -416,11 +417,11 @@ async fn a_daemon_waits_until_a_batch_is_full_or_old() {
     for _ in 0..7 {
         world.commit("site").await;
     }
-    let (board, spool) = (delivery.board(), world.spool.clone());
+    let (progress, spool) = (delivery.progress(), world.spool.clone());
     let place = world.places[0].clone();
-    while_delivering(&mut delivery, &spool, Patience::DAEMON, async {
+    while_delivering(&mut delivery, &spool, DeliveryRetry::DAEMON, async {
         for _ in 0..3 {
-            let reading_on = board.committed(1);
+            let reading_on = progress.committed(1);
             let at_once = tokio::time::timeout(Duration::from_millis(100), reading_on);
             at_once.await.expect("what waits for more holds up nobody");
         }
@@ -443,13 +444,13 @@ async fn a_delivery_that_is_stopped_ends_after_the_batch_in_hand() {
     for _ in 0..10 {
         world.commit("site").await;
     }
-    let (board, spool) = (delivery.board(), world.spool.clone());
+    let (progress, spool) = (delivery.progress(), world.spool.clone());
     delivery.reopen();
     let stopping = async {
         SystemRuntime.sleep(Duration::from_millis(2_500)).await;
-        board.stop();
+        progress.stop();
     };
-    let running = delivery.run(&spool, Patience::DAEMON, &SystemRuntime);
+    let running = delivery.run(&spool, DeliveryRetry::DAEMON, &SystemRuntime);
     futures_util::future::join(stopping, running)
         .await
         .1

@@ -12,15 +12,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Entry;
-use super::dead_letter::Refusal;
-use super::peer::{Answer, Peer, Request};
+use super::service::Refusal;
+use super::service::{Answer, HttpClient, Request};
 use super::service::{Outcome, Protocol, Verdict};
 use crate::config::ElasticsearchConfig;
-use crate::{Error, ErrorKind, Result, Surroundings};
+use crate::delivery::OutputContext;
+use crate::{Error, ErrorKind, Result};
 
 /// An index or a data stream.
 pub(crate) struct Elasticsearch {
-    peer: Peer,
+    peer: HttpClient,
     index: String,
 }
 
@@ -42,11 +43,11 @@ struct Created {
 }
 
 impl Elasticsearch {
-    pub(crate) fn new(config: &ElasticsearchConfig, surroundings: &Surroundings) -> Self {
+    pub(crate) fn new(config: &ElasticsearchConfig, surroundings: &OutputContext) -> Self {
         let signed = config.authorization.clone();
         let headers = signed.map(|value| (AUTHORIZATION, value));
         Self {
-            peer: Peer::new(&config.peer, headers.into_iter().collect(), surroundings),
+            peer: HttpClient::new(&config.peer, headers.into_iter().collect(), surroundings),
             index: config.index.clone(),
         }
     }

@@ -10,21 +10,22 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Entry;
-use super::peer::{Peer, Request};
+use super::service::{HttpClient, Request};
 use super::service::{Outcome, Protocol};
 use crate::config::{Framing, HttpConfig};
-use crate::{Error, ErrorKind, Result, Surroundings};
+use crate::delivery::OutputContext;
+use crate::{Error, ErrorKind, Result};
 
 /// A service that takes records by a plain HTTP request.
 pub(crate) struct Http {
-    peer: Peer,
+    peer: HttpClient,
     config: HttpConfig,
 }
 
 impl Http {
-    pub(crate) fn new(config: &HttpConfig, surroundings: &Surroundings) -> Self {
+    pub(crate) fn new(config: &HttpConfig, surroundings: &OutputContext) -> Self {
         Self {
-            peer: Peer::new(&config.peer, config.headers.clone(), surroundings),
+            peer: HttpClient::new(&config.peer, config.headers.clone(), surroundings),
             config: config.clone(),
         }
     }

@@ -18,22 +18,23 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use super::Entry;
-use super::dead_letter::Refusal;
-use super::peer::{Answer, Peer, Request};
+use super::service::Refusal;
+use super::service::{Answer, HttpClient, Request};
 use super::service::{Outcome, Protocol, Verdict};
+use crate::Result;
 use crate::config::OtlpConfig;
-use crate::{Result, Surroundings};
+use crate::delivery::OutputContext;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// An OpenTelemetry collector.
 pub(crate) struct Otlp {
-    peer: Peer,
+    peer: HttpClient,
 }
 
 impl Otlp {
-    pub(crate) fn new(config: &OtlpConfig, surroundings: &Surroundings) -> Self {
-        let peer = Peer::new(&config.peer, config.headers.clone(), surroundings);
+    pub(crate) fn new(config: &OtlpConfig, surroundings: &OutputContext) -> Self {
+        let peer = HttpClient::new(&config.peer, config.headers.clone(), surroundings);
         Self { peer }
     }
 

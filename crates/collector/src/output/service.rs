@@ -3,7 +3,10 @@
 //! A [`Protocol`] makes one request and says what became of each record in it. Here it is decided
 //! what follows. What was accepted is remembered until it is confirmed, so that another attempt
 //! sends the rest alone; a request that was refused as a whole is halved until the record is found
-//! that is to blame; what was refused for good becomes a [dead letter](super::dead_letter).
+//! that is to blame; what was refused for good becomes a [dead letter](dead_letter).
+
+mod client;
+mod dead_letter;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,9 +15,13 @@ use std::path::Path;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::dead_letter::{DeadLetters, Letters, Refusal};
+use self::dead_letter::Letters;
 use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
+
+pub(super) use self::client::{Answer, HttpClient, Request};
+pub(crate) use self::dead_letter::DeadLetters;
+pub(super) use self::dead_letter::Refusal;
 
 /// A service that has refused so many records in a row, and accepted none, is wrong itself.
 const REFUSES_EVERYTHING: usize = 10;

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::peer::{Answer, Peer, Request};
+use super::service::{Answer, HttpClient, Request};
 use super::service::{Outcome, Protocol};
 use super::{Entry, OutputName};
 use crate::config::{HeaderConfig, SplunkHecConfig};
-use crate::{Error, ErrorKind, Result, Surroundings};
+use crate::delivery::OutputContext;
+use crate::{Error, ErrorKind, Result};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
@@ -29,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// An HTTP Event Collector.
 pub(crate) struct SplunkHec {
-    peer: Peer,
+    peer: HttpClient,
     config: SplunkHecConfig,
     /// Tells Splunk who asks for acknowledgements: always the same for an output.
     channel: String,
@@ -62,14 +63,14 @@ impl SplunkHec {
     pub(crate) fn new(
         name: &OutputName,
         config: &SplunkHecConfig,
-        surroundings: &Surroundings,
+        surroundings: &OutputContext,
     ) -> Self {
         let token = HeaderConfig::File {
             prefix: "Splunk ".to_owned(),
             path: config.token_file.clone(),
         };
         Self {
-            peer: Peer::new(&config.peer, vec![(AUTHORIZATION, token)], surroundings),
+            peer: HttpClient::new(&config.peer, vec![(AUTHORIZATION, token)], surroundings),
             config: config.clone(),
             channel: channel(name),
         }

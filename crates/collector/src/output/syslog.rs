@@ -22,7 +22,7 @@ use self::datagrams::{Datagrams, End};
 use self::message::{Template, frame};
 use self::stream::Stream;
 use super::Entry;
-use super::dead_letter::Refusal;
+use super::service::Refusal;
 use super::service::{Outcome, Protocol, Verdict};
 use crate::config::{SyslogAddress, SyslogConfig};
 use crate::{Error, ErrorKind, Result};

@@ -10,8 +10,8 @@ use confluence_audit_core::Gate;
 use tokio::time::Instant;
 
 use super::Bucket;
-use crate::TokenFile;
 use crate::config::{AuthConfig, SiteConfig};
+use crate::credentials::TokenFile;
 
 /// The gate before one site's requests.
 #[derive(Debug)]

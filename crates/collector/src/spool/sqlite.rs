@@ -35,7 +35,7 @@ use self::queue::{confirm, depth_behind, pending, register, retain};
 use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
 use super::{Commit, Counts, Depth, OutputState, Overview, Pending, SiteState, Spool};
-use crate::local_disk::unusable;
+use crate::fs::unusable;
 use crate::output::OutputName;
 use crate::{Error, Result, SiteId};
 
@@ -43,7 +43,7 @@ pub use self::repair::{Repair, Repaired};
 
 /// The spool in one SQLite file of the state directory.
 ///
-/// Its caller holds the directory's [`Lock`](crate::Lock) for as long as it lives.
+/// Its caller holds the directory's [`Lock`](crate::state::Lock) for as long as it lives.
 #[derive(Clone, Debug)]
 pub struct SqliteSpool {
     store: Arc<Mutex<Store>>,
@@ -81,7 +81,7 @@ impl SqliteSpool {
     }
 
     /// Opens the spool in the state directory `dir` for looking at it alone, also while a run
-    /// holds the [`Lock`](crate::Lock) or begins; `None` where there is no spool yet. Nothing in
+    /// holds the [`Lock`](crate::state::Lock) or begins; `None` where there is no spool yet. Nothing in
     /// the files is changed, and writing is refused. Not the whole file is checked, unlike with
     /// [`open`](Self::open).
     ///

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::holdings::{Held, Holdings, Untimed};
 use super::lines::{Lines, Next};
 use super::{Extra, Gap, SHOWN, Verified};
-use crate::walk::Placed;
+use confluence_audit_core::read::TimedRecord;
 
 /// The site's log on its way past what the files hold.
 pub(super) struct Comparison {
@@ -43,7 +43,7 @@ impl Comparison {
     }
 
     /// Takes the next record of the site, none of which is older than the one before.
-    pub(super) fn take(&mut self, placed: &Placed) {
+    pub(super) fn take(&mut self, placed: &TimedRecord) {
         self.done.on_site += 1;
         let fingerprint = placed.record.fingerprint();
         let held = if let Some(time) = placed.record.time() {
@@ -62,7 +62,7 @@ impl Comparison {
         }
     }
 
-    fn lack(&mut self, placed: &Placed) {
+    fn lack(&mut self, placed: &TimedRecord) {
         self.done.missing += 1;
         let gap = self.gap.get_or_insert_with(|| Gap {
             from: placed.time,

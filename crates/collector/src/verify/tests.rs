@@ -12,7 +12,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::lines::Lines;
 use super::*;
-use crate::walk::Placed;
+use confluence_audit_core::read::TimedRecord;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -42,7 +42,7 @@ impl Dir {
     }
 
     fn compared(&self, site: &[(i64, &str)]) -> Verified {
-        let placed = |(time, line): &(i64, &str)| Placed {
+        let placed = |(time, line): &(i64, &str)| TimedRecord {
             time: at(*time),
             record: record(line),
         };
@@ -52,7 +52,7 @@ impl Dir {
 
 fn compare(
     files: &[PathBuf],
-    site: Vec<Placed>,
+    site: Vec<TimedRecord>,
     show: usize,
     window: Option<(i64, i64)>,
 ) -> Verified {
@@ -98,7 +98,7 @@ fn what_is_missing_is_told_by_when_it_happened() {
     let few = compare(
         &dir.1,
         site.iter()
-            .map(|(time, line)| Placed {
+            .map(|(time, line)| TimedRecord {
                 time: at(*time),
                 record: record(line),
             })
@@ -174,7 +174,7 @@ fn a_record_without_a_time_is_compared_by_its_content() {
 fn only_the_window_is_compared() {
     let lines: Vec<String> = (1..=5).map(|time| line(time, "a")).collect();
     let dir = Dir::new().with("a", lines.join("\n"));
-    let site = [2, 3, 4].map(|time| Placed {
+    let site = [2, 3, 4].map(|time| TimedRecord {
         time: at(time),
         record: record(&line(time, "a")),
     });
@@ -189,7 +189,7 @@ fn what_the_site_has_forgotten_is_not_held_against_the_files() {
     let dir = Dir::new().with("a", format!("{twice}{}\n", line(2, "kept")));
     let holdings = Holdings::read(&dir.1, 9).unwrap();
     let mut comparison = Comparison::new(holdings, (Some(at(0)), None));
-    comparison.take(&Placed {
+    comparison.take(&TimedRecord {
         time: at(2),
         record: record(&line(2, "kept")),
     });
@@ -292,9 +292,9 @@ proptest! {
         let mut records = records;
         records.sort_by_key(|(time, ..)| *time);
         let text = |time: i64, content: u8| line(time, &format!("{content}-{}", "y".repeat(40)));
-        let site: Vec<Placed> = records
+        let site: Vec<TimedRecord> = records
             .iter()
-            .map(|(time, content, ..)| Placed {
+            .map(|(time, content, ..)| TimedRecord {
                 time: at(*time),
                 record: record(&text(*time, *content)),
             })

@@ -1,48 +1,69 @@
-//! What of a reading is new: the difference of two multisets.
+//! Deduplication by multiset difference.
 //!
 //! Records have no id, and two events can be identical to the byte. So what is compared is how
 //! many copies of a content the site has at a millisecond with how many were committed: twins
 //! survive, late arrivals come out when they are next read, and nothing comes out twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use confluence_audit_core::{Fingerprint, Timestamp};
+use bytes::Bytes;
 
-use crate::spool::{Counts, NewRecord};
-use crate::walk::Placed;
+use crate::read::source::Source;
+use crate::read::timed::TimedRecord;
+use crate::{Fingerprint, Timestamp};
 
-/// A record with the name of its content.
-pub(crate) struct Named {
-    pub(crate) placed: Placed,
+/// How many copies of a record, per millisecond and content, have been committed.
+pub type Counts = BTreeMap<(Timestamp, Fingerprint), u32>;
+
+/// A record that was not committed before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// When the site says that it happened.
+    pub time: Timestamp,
+    /// What identifies its content.
+    pub fingerprint: Fingerprint,
+    /// Which of the copies with this time and fingerprint it is: 1 for the first, 2 for its twin.
+    pub ordinal: u32,
+    /// The record as compact JSON, without a newline.
+    pub line: Bytes,
+}
+
+/// A record with the fingerprint of its content.
+#[derive(Clone, Debug)]
+pub struct Fingerprinted {
+    /// The record and its time.
+    pub timed: TimedRecord,
     fingerprint: Fingerprint,
 }
 
-impl Named {
-    pub(crate) fn of(placed: Placed) -> Self {
+impl Fingerprinted {
+    /// The record with what `source` identifies it by.
+    pub fn of(source: &dyn Source, timed: TimedRecord) -> Self {
         Self {
-            fingerprint: placed.record.fingerprint(),
-            placed,
+            fingerprint: source.key(&timed.record),
+            timed,
         }
     }
 }
 
 /// The records of a reading that were not committed before.
-pub(crate) struct Difference {
+#[derive(Clone, Debug)]
+pub struct Difference {
     /// In the order of the reading.
-    pub(crate) new: Vec<NewRecord>,
+    pub new: Vec<NewRecord>,
     /// How many were read that had been committed.
-    pub(crate) known: u64,
+    pub known: u64,
 }
 
 /// Compares a reading of a window, oldest first, with what was committed of that window.
-pub(crate) fn difference(read: impl IntoIterator<Item = Named>, committed: &Counts) -> Difference {
+pub fn difference(read: impl IntoIterator<Item = Fingerprinted>, committed: &Counts) -> Difference {
     let mut seen: HashMap<(Timestamp, Fingerprint), u32> = HashMap::new();
     let mut difference = Difference {
         new: Vec::new(),
         known: 0,
     };
-    for Named {
-        placed: Placed { time, record },
+    for Fingerprinted {
+        timed: TimedRecord { time, record },
         fingerprint,
     } in read
     {
@@ -66,22 +87,29 @@ pub(crate) fn difference(read: impl IntoIterator<Item = Named>, committed: &Coun
 
 #[cfg(test)]
 mod tests {
-    use confluence_audit_core::RawRecord;
+    use crate::RawRecord;
 
     use super::*;
 
-    fn placed(time: i64, text: &str) -> Named {
+    fn fingerprinted(time: i64, text: &str) -> Fingerprinted {
         let record = RawRecord::parse(format!(r#"{{"summary":"{text}"}}"#)).unwrap();
-        Named::of(Placed {
-            time: Timestamp::from_millis(time),
-            record,
-        })
+        Fingerprinted {
+            fingerprint: record.fingerprint(),
+            timed: TimedRecord {
+                time: Timestamp::from_millis(time),
+                record,
+            },
+        }
     }
 
     #[test]
     fn twins_come_out_as_often_as_the_site_has_them_and_never_again() {
         let first = difference(
-            [placed(1, "a"), placed(1, "a"), placed(2, "a")],
+            [
+                fingerprinted(1, "a"),
+                fingerprinted(1, "a"),
+                fingerprinted(2, "a"),
+            ],
             &Counts::new(),
         );
         assert_eq!(
@@ -95,11 +123,21 @@ mod tests {
                 .entry((record.time, record.fingerprint))
                 .or_insert(0) += 1;
         }
-        let again = || [placed(1, "a"), placed(1, "a"), placed(2, "a")].into_iter();
+        let again = || {
+            [
+                fingerprinted(1, "a"),
+                fingerprinted(1, "a"),
+                fingerprinted(2, "a"),
+            ]
+            .into_iter()
+        };
         let second = difference(again(), &committed);
         assert_eq!((second.new.len(), second.known), (0, 3));
 
-        let third = difference(again().chain([placed(1, "a"), placed(1, "b")]), &committed);
+        let third = difference(
+            again().chain([fingerprinted(1, "a"), fingerprinted(1, "b")]),
+            &committed,
+        );
         assert_eq!(
             third.new.iter().map(|r| r.ordinal).collect::<Vec<_>>(),
             [3, 1]
@@ -108,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_copy_that_the_site_no_longer_has_takes_nothing_back() {
-        let record = placed(1, "a");
-        let key = (record.placed.time, record.fingerprint);
+        let record = fingerprinted(1, "a");
+        let key = (record.timed.time, record.fingerprint);
         let difference = difference([record], &Counts::from([(key, 2)]));
         assert_eq!((difference.new.len(), difference.known), (0, 1));
     }

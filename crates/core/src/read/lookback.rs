@@ -1,13 +1,13 @@
-//! What is read again, and how often: records can arrive late, with a time that was read already,
-//! and nobody documents how late.
+//! Lookback: what is read again, and how often. Records can arrive late, with a time that was read
+//! already, and nobody documents how late.
 
 use std::time::Duration;
 
-use confluence_audit_core::Timestamp;
+use crate::Timestamp;
 
 /// One step of the schedule: how far back, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reread {
+pub struct Lookback {
     /// The step's name in the state.
     pub name: String,
     /// How far back from the watermark.
@@ -16,7 +16,7 @@ pub struct Reread {
     pub every: Duration,
 }
 
-impl Reread {
+impl Lookback {
     /// A step named after its span.
     pub fn new(span: Duration, every: Duration) -> Self {
         Self {
@@ -43,11 +43,11 @@ impl Reread {
 }
 
 /// The steps that are due, by when each was last done.
-pub(crate) fn due<'a>(
-    schedule: &'a [Reread],
+pub fn due<'a>(
+    schedule: &'a [Lookback],
     done: &[(String, Timestamp)],
     now: Timestamp,
-) -> Vec<&'a Reread> {
+) -> Vec<&'a Lookback> {
     let last = |name: &str| {
         done.iter()
             .find(|(done, _)| done == name)
@@ -60,7 +60,7 @@ pub(crate) fn due<'a>(
 }
 
 /// How far back any step reads.
-pub(crate) fn longest(schedule: &[Reread]) -> Duration {
+pub fn longest(schedule: &[Lookback]) -> Duration {
     schedule
         .iter()
         .map(|step| step.span)
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn each_step_comes_when_it_is_due_and_a_clock_set_back_skips_none() {
-        let schedule = Reread::default_schedule();
+        let schedule = Lookback::default_schedule();
         let at = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
         let names = |done: &[(String, Timestamp)], now| {
             due(&schedule, done, now)

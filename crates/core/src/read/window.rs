@@ -1,23 +1,25 @@
-//! Which parts of the log are read next: windows that follow each other without a gap, oldest
+//! Windows, the parts in which a log is read: they that follow each other without a gap, oldest
 //! first, each small enough to be held and committed whole.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use confluence_audit_core::Timestamp;
+use crate::Timestamp;
+use crate::read::timed::after;
 
 /// A part of the log, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) from: Timestamp,
-    /// `None`: whatever is newest, also what a wrong clock has put into the future.
-    pub(crate) to: Option<Timestamp>,
+pub struct Window {
+    /// The first millisecond.
+    pub from: Timestamp,
+    /// The last millisecond. `None`: whatever is newest, also what a wrong clock has put into the future.
+    pub to: Option<Timestamp>,
 }
 
 impl Window {
     /// Whether it cannot be cut any further.
-    pub(crate) fn is_one_millisecond(self) -> bool {
+    pub fn is_one_millisecond(self) -> bool {
         self.to == Some(self.from)
     }
 }
@@ -35,7 +37,7 @@ impl fmt::Display for Window {
 /// that turns out to hold too much is cut where it stands, before those behind it. `T` is what
 /// reads a window.
 #[derive(Debug)]
-pub(crate) struct Windows<T> {
+pub(super) struct Windows<T> {
     items: VecDeque<Item<T>>,
     /// How many milliseconds the next window has; `None` is all that is left.
     length: Option<i64>,
@@ -61,7 +63,7 @@ enum Item<T> {
 impl<T> Windows<T> {
     /// All of `span`. `now` is about the present: a guess is enough, for the last window of a span
     /// without an end is open.
-    pub(crate) fn new(span: Window, now: Timestamp, target: u64) -> Self {
+    pub(super) fn new(span: Window, now: Timestamp, target: u64) -> Self {
         let empty = span.to.is_some_and(|to| to < span.from);
         let rest = (!empty).then_some(Item::Rest {
             rest: span,
@@ -78,7 +80,7 @@ impl<T> Windows<T> {
 
     /// The same, with a first window that ends before `silent`: until then nothing is likely to
     /// be found.
-    pub(crate) fn with_silence_until(mut self, silent: Timestamp) -> Self {
+    pub(super) fn with_silence_until(mut self, silent: Timestamp) -> Self {
         if let Some(Item::Rest { rest, .. }) = self.items.front() {
             let length = silent.as_millis().saturating_sub(rest.from.as_millis());
             self.length = (length > 0).then_some(length);
@@ -87,7 +89,7 @@ impl<T> Windows<T> {
     }
 
     /// Begins to read windows until `most` of those that come next are being read.
-    pub(crate) fn begin(&mut self, most: usize, mut begin: impl FnMut(Window) -> T) {
+    pub(super) fn begin(&mut self, most: usize, mut begin: impl FnMut(Window) -> T) {
         let mut at = 0;
         while at < most && at < self.items.len() {
             if let Item::Rest { rest, must_cut } = self.items[at] {
@@ -107,12 +109,12 @@ impl<T> Windows<T> {
     }
 
     /// Whether all has been read.
-    pub(crate) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.items.is_empty()
     }
 
     /// The window that comes next, if it is being read.
-    pub(crate) fn pop(&mut self) -> Option<(Window, T)> {
+    pub(super) fn pop(&mut self) -> Option<(Window, T)> {
         match self.items.pop_front()? {
             Item::Begun(window, reading) => Some((window, reading)),
             rest @ Item::Rest { .. } => {
@@ -123,7 +125,7 @@ impl<T> Windows<T> {
     }
 
     /// `asked` was read as far as `read` goes, and held `records` records.
-    pub(crate) fn done(&mut self, asked: Window, read: Window, records: u64) {
+    pub(super) fn done(&mut self, asked: Window, read: Window, records: u64) {
         if let (Some(end), true) = (read.to, read.to != asked.to) {
             let rest = Window {
                 from: after(end),
@@ -148,7 +150,7 @@ impl<T> Windows<T> {
     }
 
     /// `window` holds about `estimate` records up to `end`, which is more than it may.
-    pub(crate) fn too_many(&mut self, window: Window, estimate: u64, end: Timestamp) {
+    pub(super) fn too_many(&mut self, window: Window, estimate: u64, end: Timestamp) {
         let end = window.to.unwrap_or_else(|| {
             let unknown = end <= window.from;
             let day = window.from.saturating_add(Duration::from_hours(24));
@@ -171,7 +173,7 @@ impl<T> Windows<T> {
     }
 
     /// Takes a better guess of the present.
-    pub(crate) fn set_now(&mut self, now: Timestamp) {
+    pub(super) fn set_now(&mut self, now: Timestamp) {
         self.now = now.as_millis();
     }
 
@@ -200,10 +202,6 @@ impl<T> Windows<T> {
             }
         }
     }
-}
-
-fn after(time: Timestamp) -> Timestamp {
-    Timestamp::from_millis(time.as_millis().saturating_add(1))
 }
 
 fn length(from: Timestamp, to: Timestamp) -> i64 {

@@ -1,20 +1,23 @@
-//! One window of a site's log as a whole: walked if the log is ordered, by offset if it is not,
+//! One window of a site's log as a whole: by time if the log is ordered, by offset if it is not,
 //! and given up early where it would hold more than fits.
 
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
-use confluence_audit_core::{Error, Timestamp};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::walk::{Log, Placed, Step, Walk, by_offset};
-use crate::window::Window;
+use crate::read::offset::read_by_offset;
+use crate::read::source::Source;
+use crate::read::time_pager::{TimePage, TimePager};
+use crate::read::timed::TimedRecord;
+use crate::read::window::Window;
+use crate::{Error, Timestamp};
 
 /// A window that was tried.
-pub(crate) enum Slice<T> {
+pub(super) enum WindowRead<T> {
     /// All of it.
-    Whole(Whole<T>),
+    Complete(Complete<T>),
     /// It holds more than it may.
-    TooMany {
+    TooDense {
         /// How many records it holds, about.
         estimate: u64,
         /// Its end, or of an open one where its newest record is.
@@ -23,84 +26,91 @@ pub(crate) enum Slice<T> {
 }
 
 /// A window that was read.
-pub(crate) struct Whole<T> {
+pub struct Complete<T> {
     /// What was read: it may end earlier than what was asked for.
-    pub(crate) window: Window,
+    pub window: Window,
     /// Oldest first.
-    pub(crate) records: Vec<T>,
+    pub records: Vec<T>,
     /// The service's clock when the reading began.
-    pub(crate) server_time: Option<Timestamp>,
+    pub server_time: Option<Timestamp>,
 }
 
 /// Reads `window`, if it holds no more than about `most` records. `now` is a guess of the present,
 /// for the estimate alone. What `make` makes of a page is made while the next one is on its way.
-pub(crate) async fn read<T: Send + 'static>(
-    log: &Log,
+pub(super) async fn read_window<T: Send + 'static>(
+    source: &Arc<dyn Source>,
     window: Window,
     most: usize,
     now: Timestamp,
-    make: fn(Placed) -> T,
-) -> Result<Slice<T>, Error> {
+    make: fn(&dyn Source, TimedRecord) -> T,
+) -> Result<WindowRead<T>, Error> {
     let most = if window.is_one_millisecond() {
         usize::MAX
     } else {
         most
     };
-    let mut walk = Walk::new(log, window);
+    let mut pager = TimePager::new(&**source, window);
     let mut pages: Vec<JoinHandle<Vec<T>>> = Vec::new();
     let mut span: Option<(Timestamp, Timestamp)> = None;
     let mut read = 0;
     // A millisecond cannot be cut, so the first that fills a page counts for nothing.
     let mut uncounted = 0;
     loop {
-        let more = match walk.step().await? {
-            Step::Records(more) => more,
-            Step::Dense(more) => {
+        let more = match pager.step().await? {
+            TimePage::Records(more) => more,
+            TimePage::Dense(more) => {
                 if uncounted == 0 {
                     uncounted = more.len();
                 }
                 more
             }
-            Step::End => break,
+            TimePage::End => break,
             // Few milliseconds, which cutting would not make fewer.
-            Step::Unclear => {
-                return without_order(log, window, walk.server_time(), usize::MAX, now, make).await;
+            TimePage::Unclear => {
+                return without_order(source, window, pager.server_time(), usize::MAX, now, make)
+                    .await;
             }
-            Step::Unordered => {
-                say_unordered();
-                return without_order(log, window, walk.server_time(), most, now, make).await;
+            TimePage::Unordered => {
+                warn_unordered();
+                return without_order(source, window, pager.server_time(), most, now, make).await;
             }
         };
         if let (Some(newest), Some(oldest)) = (more.first(), more.last()) {
             span = Some((span.map_or(newest.time, |(newest, _)| newest), oldest.time));
         }
         read += more.len();
-        pages.push(tokio::spawn(async move { all(more, make) }));
+        let key_source = Arc::clone(source);
+        pages.push(tokio::spawn(async move { all(&*key_source, more, make) }));
         let (newest, oldest) = span.unwrap_or((now, now));
         let end = window.to.unwrap_or(newest.max(now));
         let counted = read - uncounted;
         let estimate = estimate(counted, window.from, oldest, end);
-        if counted > most || (!walk.is_done() && is_hopeless(counted, estimate, most)) {
-            return Ok(Slice::TooMany { estimate, end });
+        if counted > most || (!pager.is_done() && is_hopeless(counted, estimate, most)) {
+            return Ok(WindowRead::TooDense { estimate, end });
         }
     }
     let mut records = Vec::with_capacity(read);
     for page in pages.iter_mut().rev() {
         records.extend(outcome(page).await.into_iter().rev());
     }
-    Ok(Slice::Whole(Whole {
+    Ok(WindowRead::Complete(Complete {
         window,
         records,
-        server_time: walk.server_time(),
+        server_time: pager.server_time(),
     }))
 }
 
-fn all<T>(records: Vec<Placed>, make: fn(Placed) -> T) -> Vec<T> {
-    records.into_iter().map(make).collect()
+fn all<T>(
+    source: &dyn Source,
+    records: Vec<TimedRecord>,
+    make: fn(&dyn Source, TimedRecord) -> T,
+) -> Vec<T> {
+    let made = records.into_iter().map(|record| make(source, record));
+    made.collect()
 }
 
 /// What a task came to that nobody aborts; its panic goes on here.
-pub(crate) async fn outcome<T>(task: &mut JoinHandle<T>) -> T {
+pub(super) async fn outcome<T>(task: &mut JoinHandle<T>) -> T {
     match task.await.map_err(JoinError::try_into_panic) {
         Ok(made) => made,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
@@ -109,9 +119,9 @@ pub(crate) async fn outcome<T>(task: &mut JoinHandle<T>) -> T {
     }
 }
 
-fn say_unordered() {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+fn warn_unordered() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
         tracing::warn!(
             "the service does not give its records from new to old; they are read by offset, \
              which takes more requests"
@@ -120,30 +130,30 @@ fn say_unordered() {
 }
 
 async fn without_order<T>(
-    log: &Log,
+    source: &Arc<dyn Source>,
     window: Window,
     server_time: Option<Timestamp>,
     most: usize,
     now: Timestamp,
-    make: fn(Placed) -> T,
-) -> Result<Slice<T>, Error> {
+    make: fn(&dyn Source, TimedRecord) -> T,
+) -> Result<WindowRead<T>, Error> {
     // What arrives at the open end while it is read would keep two readings from agreeing.
     let closed = server_time.filter(|now| window.to.is_none() && *now >= window.from);
     let window = Window {
         to: window.to.or(closed),
         ..window
     };
-    let Some(mut records) = by_offset(log, window, most).await? else {
+    let Some(mut records) = read_by_offset(&**source, window, most).await? else {
         let end = window.to.unwrap_or(now);
-        return Ok(Slice::TooMany {
+        return Ok(WindowRead::TooDense {
             estimate: 2 * most as u64,
             end,
         });
     };
     records.reverse();
-    Ok(Slice::Whole(Whole {
+    Ok(WindowRead::Complete(Complete {
         window,
-        records: all(records, make),
+        records: all(&**source, records, make),
         server_time,
     }))
 }

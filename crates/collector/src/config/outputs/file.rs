@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::Result;
 use crate::config::section::Section;
+use crate::config::{parse_duration, parse_size};
 use crate::output::{Compression, Ownership, Rotation};
-use crate::{Result, parse_duration, parse_size};
 
 /// What stands for the site's name in a path.
 const SITE: &str = "{site}";

@@ -8,8 +8,9 @@ use confluence_audit_core::Origin;
 use url::Url;
 
 use super::OutputFiles;
+use crate::Result;
+use crate::config::parse_duration;
 use crate::config::section::{Section, Text};
-use crate::{Result, parse_duration};
 
 /// A service over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]

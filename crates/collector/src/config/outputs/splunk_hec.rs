@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::peer::{self, PeerConfig, secret_file};
+use crate::Result;
+use crate::config::parse_duration;
 use crate::config::section::Section;
-use crate::{Result, parse_duration};
 
 /// Splunk's HTTP Event Collector.
 #[derive(Clone, Debug, PartialEq, Eq)]

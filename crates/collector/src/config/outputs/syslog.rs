@@ -8,8 +8,9 @@ use url::{Host, Url};
 
 use super::OutputFiles;
 use super::peer::path;
+use crate::Result;
 use crate::config::section::Section;
-use crate::{Result, parse_duration, parse_size};
+use crate::config::{parse_duration, parse_size};
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",

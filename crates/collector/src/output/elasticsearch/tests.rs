@@ -7,7 +7,7 @@ use super::*;
 use crate::config::HeaderConfig;
 use crate::output::Output;
 use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::server::{Asked, Handler, ServicePlace, output};
+use crate::output::test_server::{Asked, Handler, ServicePlace, output};
 
 const KEY: &str = "canary-key";
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use confluence_audit_core::Timestamp;
 
-use crate::local_disk::network_file_system;
+use crate::fs::network_file_system;
 
 /// The calls that tell, so that a test can be that disk.
 #[derive(Clone, Copy, Debug)]

@@ -21,7 +21,7 @@ use flate2::write::GzEncoder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::local_disk::sync_directory;
+use crate::fs::sync_directory;
 
 /// The length of a time in a name: `20260131T235959Z`.
 const STAMP: usize = 16;

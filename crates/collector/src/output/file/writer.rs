@@ -16,7 +16,7 @@ use super::checkpoint::Checkpoint;
 use super::disk::{DISK, Disk};
 use super::rotation;
 use super::target::Target;
-use crate::local_disk::sync_directory;
+use crate::fs::sync_directory;
 use crate::{Error, ErrorKind, Result};
 
 /// Some agents cut or drop lines that are longer; nobody is told but the operator who reads this.

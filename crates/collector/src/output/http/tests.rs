@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::{HeaderConfig, PeerConfig};
 use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::server::{Asked, Handler, ServicePlace, output};
+use crate::output::test_server::{Asked, Handler, ServicePlace, output};
 use crate::output::{Output, OutputName};
 
 #[derive(Default)]
@@ -86,12 +86,12 @@ fn config(mut peer: PeerConfig, framing: Framing, key: Option<&'static str>) -> 
     }
 }
 
-fn with_key(name: &OutputName, peer: PeerConfig, around: &Surroundings) -> Box<dyn Output> {
+fn with_key(name: &OutputName, peer: PeerConfig, around: &OutputContext) -> Box<dyn Output> {
     let config = config(peer, Framing::Ndjson, Some("x-key"));
     output(name, Http::new(&config, around), around)
 }
 
-fn without_key(name: &OutputName, peer: PeerConfig, around: &Surroundings) -> Box<dyn Output> {
+fn without_key(name: &OutputName, peer: PeerConfig, around: &OutputContext) -> Box<dyn Output> {
     let config = config(peer, Framing::Array, None);
     output(name, Http::new(&config, around), around)
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::PeerConfig;
 use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::server::{Asked, Handler, ServicePlace, output};
+use crate::output::test_server::{Asked, Handler, ServicePlace, output};
 
 #[derive(Default)]
 struct Collector {

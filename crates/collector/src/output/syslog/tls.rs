@@ -12,7 +12,8 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::zeroize::Zeroizing;
 
 use crate::config::{ClientCertificate, SyslogConfig};
-use crate::{Error, ErrorKind, Result, secret};
+use crate::credentials::secret;
+use crate::{Error, ErrorKind, Result};
 
 /// What a handshake needs, read anew each time, so that a renewed certificate is used.
 pub(super) fn client_config(config: &SyslogConfig) -> Result<Arc<ClientConfig>> {

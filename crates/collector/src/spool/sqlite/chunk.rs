@@ -27,7 +27,7 @@ const HEAD: usize = 8 + Fingerprint::LEN + 4 + 4;
 
 /// A record in its place.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(super) struct Stored {
     pub(super) seq: i64,
     pub(super) ms: i64,
     pub(super) fingerprint: [u8; Fingerprint::LEN],
@@ -160,7 +160,7 @@ impl Chunk {
     }
 
     /// Its records, by number. They share its memory.
-    pub(super) fn records(&self) -> Result<Vec<Kept>, Fault> {
+    pub(super) fn records(&self) -> Result<Vec<Stored>, Fault> {
         let mut records = Vec::new();
         let mut rest = self.body.clone();
         while !rest.is_empty() {
@@ -190,7 +190,7 @@ fn seal_of(numbers: [i64; 5], body: &[u8]) -> [u8; 8] {
     seal(&[numbers.map(i64::to_le_bytes).as_flattened(), body])
 }
 
-fn take(rest: &mut Bytes) -> Option<Kept> {
+fn take(rest: &mut Bytes) -> Option<Stored> {
     if rest.len() < HEAD {
         return None;
     }
@@ -199,7 +199,7 @@ fn take(rest: &mut Bytes) -> Option<Kept> {
     let fingerprint = head.get(8..8 + Fingerprint::LEN)?.try_into().ok()?;
     let len = usize::try_from(number(HEAD - 4)?).ok()?;
     (len <= rest.len()).then_some(())?;
-    Some(Kept {
+    Some(Stored {
         seq: 0,
         ms: i64::from_le_bytes(head.get(..8)?.try_into().ok()?),
         fingerprint,

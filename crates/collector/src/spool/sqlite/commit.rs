@@ -9,8 +9,9 @@ use rusqlite::{Connection, Transaction, params};
 use super::chunk::{Chunk, Writer};
 use super::fault::Fault;
 use super::seal::seal_site;
-use crate::spool::{Commit, NewRecord, SiteState};
+use crate::spool::{Commit, SiteState};
 use crate::{Result, SiteId};
+use confluence_audit_core::read::NewRecord;
 
 pub(super) fn write_commit(
     transaction: &Transaction<'_>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 
 use super::schema::MIGRATIONS;
-use crate::local_disk::unusable;
+use crate::fs::unusable;
 use crate::{Error, ErrorKind};
 
 /// What can go wrong inside, before it is said where.

@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::queue::KEPT_FREE;
 use super::schema::{MIGRATIONS, check_schema, migrate, schema_version};
 use crate::Result;
-use crate::local_disk::{sync_directory, unusable};
+use crate::fs::{sync_directory, unusable};
 
 pub(super) const FILE: &str = "spool.sqlite3";
 

@@ -30,8 +30,9 @@ use super::check::contradictions;
 use super::fault::Fault;
 use super::file::{FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there};
 use super::schema::schema_version;
-use crate::local_disk::{sync_directory, unusable};
-use crate::{Error, Lock, Result};
+use crate::fs::{sync_directory, unusable};
+use crate::state::Lock;
+use crate::{Error, Result};
 
 /// What stands in the spool's place for the moment between the old file and the new one.
 const NOTE: &str = "confluence-audit state repair was interrupted; run it again.\n";

@@ -12,8 +12,8 @@ use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::seal::{RecordRow, record_seal, seal_all};
 use super::*;
 use crate::ErrorKind;
-use crate::spool::NewRecord;
 use crate::spool::conformance::{self, Store as Reopens};
+use confluence_audit_core::read::NewRecord;
 
 struct Dir(tempfile::TempDir);
 

@@ -8,8 +8,9 @@ use tokio::runtime::Builder;
 
 use super::*;
 use crate::output::OutputName;
-use crate::spool::{Commit, NewRecord, SiteState, Spool, Spooled};
+use crate::spool::{Commit, SiteState, Spool, Spooled};
 use crate::{ErrorKind, SiteId};
+use confluence_audit_core::read::NewRecord;
 
 const NOW: Timestamp = Timestamp::from_millis(1_774_540_800_123);
 const HOUR: i64 = 3_600_000;

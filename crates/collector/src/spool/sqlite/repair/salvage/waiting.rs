@@ -9,12 +9,12 @@ use rusqlite::{Connection, Row, params};
 
 use super::{Salvage, Site};
 use crate::Result;
-use crate::reread::{Reread, longest};
 use crate::spool::sqlite::check::line_problem;
-use crate::spool::sqlite::chunk::{Chunk, Kept};
+use crate::spool::sqlite::chunk::{Chunk, Stored};
 use crate::spool::sqlite::fault::Fault;
 use crate::spool::sqlite::repair::read::{read_from_both_ends, read_span};
 use crate::spool::sqlite::seal::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
+use confluence_audit_core::read::lookback::{Lookback, longest};
 
 /// Stands in for an output whose position is lost.
 const LOST: &str = "(an output whose position was lost)";
@@ -92,7 +92,7 @@ impl Salvage<'_> {
         let (mut times, mut lows) = (BTreeMap::new(), BTreeMap::new());
         let (sealed, source) = (self.sealed, self.source);
         let (target, done) = (self.target, &mut self.done);
-        let mut keep = |site: i64, record: &Kept| {
+        let mut keep = |site: i64, record: &Stored| {
             let whole = line_problem(record.ms, record.fingerprint, &record.line).is_none();
             if !whole || !sites.contains_key(&site) || record.ordinal == 0 {
                 return Ok(false);
@@ -134,7 +134,7 @@ impl Salvage<'_> {
             if sealed && !is_sealed(row, 6, seal).unwrap_or(false) {
                 return Ok(false);
             }
-            let record = Kept {
+            let record = Stored {
                 seq,
                 ms,
                 fingerprint,
@@ -222,7 +222,7 @@ impl Salvage<'_> {
         }
         // A chunk tells of all that waited before it. Where none follows what is missing, its
         // neighbours tell about when it was; a record that came late has newer neighbours.
-        let late = longest(&Reread::default_schedule());
+        let late = longest(&Lookback::default_schedule());
         let near = |ms: i64| Timestamp::from_millis(ms).saturating_sub(late);
         let mut before: Option<i64> = records
             .times

@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tokio::time::{sleep, timeout};
 
-use crate::local_disk::network_file_system;
-use crate::lock::is_still_at;
+use crate::fs::network_file_system;
+use crate::state::is_still_at;
 use crate::{Error, ErrorKind, Result};
 
 use super::suffixed;

@@ -13,7 +13,7 @@ use confluence_audit_core::printable;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Entry, FileOutput, Output, OutputName};
+use crate::output::{Entry, FileOutput, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
 
 /// So much of due letters is kept in a checkpoint at a time, and at least one letter.
@@ -23,16 +23,16 @@ const DUE: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The status that the service gave; 0 where nobody was asked.
-    pub(super) status: u16,
+    pub(in crate::output) status: u16,
     /// What it said.
-    pub(super) reason: String,
+    pub(in crate::output) reason: String,
     /// It may have taken the record all the same: it did not say which of several it refused.
-    pub(super) doubtful: bool,
+    pub(in crate::output) doubtful: bool,
 }
 
 /// What the spool keeps of the letters.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Letters {
+pub(in crate::output) struct Letters {
     /// How far the file is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<Box<RawValue>>,
@@ -93,7 +93,7 @@ impl DeadLetters {
     }
 
     /// Finds out early whether letters could be written. There is no file before the first one.
-    pub(super) async fn prepare(&mut self) -> Result<()> {
+    pub(in crate::output) async fn prepare(&mut self) -> Result<()> {
         if self.makes_directory
             && let Some(parent) = self.path.parent()
         {
@@ -105,7 +105,7 @@ impl DeadLetters {
 
     /// Makes letters of these records due: of one at least, and of no more than a checkpoint
     /// should hold.
-    pub(super) fn address<'a>(
+    pub(in crate::output) fn address<'a>(
         &self,
         letters: &mut Letters,
         refused: impl Iterator<Item = (&'a Entry, &'a str, &'a Refusal)>,
@@ -139,7 +139,7 @@ impl DeadLetters {
 
     /// Writes the letters that are due. Those written, by the ids of their records; perhaps none
     /// yet, and the checkpoint has moved instead. `like` is any entry.
-    pub(super) async fn write(
+    pub(in crate::output) async fn write(
         &mut self,
         letters: &mut Letters,
         like: &Entry,
@@ -200,12 +200,12 @@ impl DeadLetters {
 
 impl Letters {
     /// Whether letters are to be written before anything else is done.
-    pub(super) fn are_due(&self) -> bool {
+    pub(in crate::output) fn are_due(&self) -> bool {
         !self.due.is_empty()
     }
 
     /// Drops letters of records that are not among these: they do not wait any more.
-    pub(super) fn keep_those_of(&mut self, ids: &[String]) {
+    pub(in crate::output) fn keep_those_of(&mut self, ids: &[String]) {
         let mut ids = ids.iter();
         let among = |due: &&Due| ids.any(|id| *id == due.id);
         let theirs = self.due.iter().take_while(among).count();

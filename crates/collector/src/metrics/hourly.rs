@@ -16,24 +16,24 @@ const HOUR: i64 = 3_600_000;
 /// Records an hour by their own time, over a day that ends with the newest of them.
 ///
 /// ```
-/// use confluence_audit_collector::Hours;
+/// use confluence_audit_collector::metrics::HourlyCounts;
 /// use confluence_audit_core::Timestamp;
 ///
 /// let hour = |n: i64| Timestamp::from_millis(n * 3_600_000);
-/// let mut hours = Hours::default();
+/// let mut hours = HourlyCounts::default();
 /// hours.add(hour(1000), 3);
 /// hours.add(hour(1001), 1);
 /// assert_eq!(hours.until(hour(1002))[21..], [3, 1, 0]);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hours {
+pub struct HourlyCounts {
     /// The newest hour since the epoch that is counted.
     last: i64,
     /// By the hour's remainder.
     counts: [u32; HOURS],
 }
 
-impl Hours {
+impl HourlyCounts {
     /// Counts `records` of this time. What is a day older than the newest is passed over.
     pub fn add(&mut self, time: Timestamp, records: u32) {
         let hour = time.as_millis().div_euclid(HOUR);
@@ -128,7 +128,7 @@ mod tests {
             now in 60_i64..130,
         ) {
             let count = |records: &[(i64, u32)]| {
-                let mut hours = Hours::default();
+                let mut hours = HourlyCounts::default();
                 for (time, count) in records {
                     hours.add(Timestamp::from_millis(*time), *count);
                 }

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::{Handler, Server};
-use crate::Surroundings;
 use crate::config::PeerConfig;
+use crate::delivery::OutputContext;
 use crate::output::conformance::{Place, Promise, Trouble};
 use crate::output::{DeadLetters, Output, OutputName, Protocol, Service};
 
 /// How an output for the service is made.
-type Make = fn(&OutputName, PeerConfig, &Surroundings) -> Box<dyn Output>;
+type Make = fn(&OutputName, PeerConfig, &OutputContext) -> Box<dyn Output>;
 
 pub(in crate::output) struct ServicePlace<H> {
     pub(in crate::output) server: Server<H>,
@@ -28,7 +28,7 @@ pub(in crate::output) struct ServicePlace<H> {
 pub(in crate::output) fn output<P: Protocol + 'static>(
     name: &OutputName,
     protocol: P,
-    surroundings: &Surroundings,
+    surroundings: &OutputContext,
 ) -> Box<dyn Output> {
     let letters = DeadLetters::in_state_dir(name, &surroundings.state_dir);
     Box::new(Service::new(name.clone(), protocol, letters, 1 << 20))
@@ -83,7 +83,7 @@ impl<H: Handler> Place for ServicePlace<H> {
             gzip: self.gzip,
             ..PeerConfig::new(self.server.url.clone())
         };
-        let surroundings = Surroundings {
+        let surroundings = OutputContext {
             state_dir: self.dir.path().to_owned(),
             // A bare name is found there.
             credentials_dir: Some(self.dir.path().to_owned()),

@@ -11,13 +11,13 @@ use jiff::tz::TimeZone;
 /// A point in time that someone wrote down, either as such or as an age.
 ///
 /// ```
-/// use confluence_audit_collector::When;
+/// use confluence_audit_collector::config::When;
 /// use confluence_audit_core::Timestamp;
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
 /// let since = When::parse("90m")?;
 /// assert_eq!(since.at(now), Timestamp::from_millis(1_699_994_600_000));
-/// # Ok::<(), confluence_audit_collector::ParseWhenError>(())
+/// # Ok::<(), confluence_audit_collector::config::ParseWhenError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {

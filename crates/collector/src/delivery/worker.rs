@@ -8,25 +8,25 @@ use confluence_audit_formats::Format;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use super::board::{Board, Failed, Notes, Phase, Standing};
-use super::{Labels, Patience, Route, Source};
+use super::progress::{Failed, OutputStatus, Phase, Progress, State};
+use super::{DeliveryRetry, Route, SiteNames, Source};
 use crate::output::{Entry, OutputName};
 use crate::spool::{OutputState, Pending, Spool, Spooled};
 use crate::{Error, Result};
 
 /// What all outputs share while they deliver.
-pub(super) struct World<'a> {
+pub(super) struct Context<'a> {
     pub(super) spool: &'a dyn Spool,
-    pub(super) labels: &'a Labels,
-    pub(super) board: &'a Board,
-    pub(super) patience: Patience,
+    pub(super) site_names: &'a SiteNames,
+    pub(super) progress: &'a Progress,
+    pub(super) retry: DeliveryRetry,
     pub(super) runtime: &'a dyn Runtime,
 }
 
 /// An output under way.
-pub(super) struct Draining {
+pub(super) struct OutputWorker {
     route: Route,
-    /// Its place on the board.
+    /// Its place on the progress.
     index: usize,
     checkpoint: Option<Vec<u8>>,
     /// The last number that it confirmed.
@@ -75,7 +75,7 @@ enum Batch {
     Failed(Error),
 }
 
-impl Draining {
+impl OutputWorker {
     pub(super) fn new(route: Route, state: OutputState, index: usize) -> Self {
         Self {
             route,
@@ -100,9 +100,9 @@ impl Draining {
         self.failure.is_some()
     }
 
-    pub(super) fn take_failure(&mut self, board: &Board) -> Option<Error> {
+    pub(super) fn take_failure(&mut self, progress: &Progress) -> Option<Error> {
         let failure = self.failure.take()?;
-        board.note(self.index, |standing| standing.failure = None);
+        progress.note(self.index, |status| status.failure = None);
         Some(failure.error)
     }
 
@@ -117,53 +117,53 @@ impl Draining {
     }
 
     /// Makes the output ready; what is wrong with it is noted.
-    pub(super) async fn prepare(&mut self, board: &Board) {
+    pub(super) async fn prepare(&mut self, progress: &Progress) {
         match self.route.output.prepare().await {
             Ok(()) => self.is_ready = true,
-            Err(error) => self.fail(error, Duration::ZERO, board),
+            Err(error) => self.fail(error, Duration::ZERO, progress),
         }
     }
 
-    /// Delivers until the board ends it; fails only with the spool.
-    pub(super) async fn run(&mut self, world: &World<'_>) -> Result<()> {
-        let mut notes = world.board.subscribe();
+    /// Delivers until the progress ends it; fails only with the spool.
+    pub(super) async fn run(&mut self, context: &Context<'_>) -> Result<()> {
+        let mut notes = context.progress.subscribe();
         if notes.borrow().asked == self.asked {
-            self.plan(world);
+            self.plan(context);
         }
         loop {
             if notes.borrow_and_update().phase == Phase::Stop {
                 return Ok(());
             }
-            world.board.note(self.index, |standing| {
-                standing.behind_since.get_or_insert(world.runtime.now());
+            context.progress.note(self.index, |status| {
+                status.behind_since.get_or_insert(context.runtime.now());
             });
             if let Some(failure) = &self.failure {
                 let again = failure.again;
-                if !wait_for_another_try(world, &mut notes, again, self.asked).await {
+                if !wait_for_another_try(context, &mut notes, again, self.asked).await {
                     return Ok(());
                 }
                 self.asked = notes.borrow().asked;
             }
-            match self.round(world, &mut notes).await? {
+            match self.round(context, &mut notes).await? {
                 Round::Stopped => return Ok(()),
                 Round::Failed(error) => {
                     let waited = self.failure.as_ref().and_then(|failure| failure.again);
-                    self.fail(error, waited.unwrap_or_default(), world.board);
-                    self.plan(world);
+                    self.fail(error, waited.unwrap_or_default(), context.progress);
+                    self.plan(context);
                     if self.failure.as_ref().is_some_and(|it| it.attempts == 1) {
                         self.warn_of_failure();
                     }
                 }
                 Round::Drained { commits, is_behind } => {
-                    self.recover(world.board);
-                    world.board.note(self.index, |standing| {
-                        standing.reached = commits;
-                        standing.is_behind = is_behind;
+                    self.recover(context.progress);
+                    context.progress.note(self.index, |status| {
+                        status.reached = commits;
+                        status.is_behind = is_behind;
                         if !is_behind {
-                            standing.behind_since = None;
+                            status.behind_since = None;
                         }
                     });
-                    let more = |now: &Notes| now.commits > commits || now.phase != Phase::Open;
+                    let more = |now: &State| now.commits > commits || now.phase != Phase::Open;
                     wait_for(&mut notes, more).await;
                     let now = notes.borrow();
                     if now.phase != Phase::Open && now.commits == commits {
@@ -174,13 +174,13 @@ impl Draining {
         }
     }
 
-    fn fail(&mut self, error: Error, waited: Duration, board: &Board) {
+    fn fail(&mut self, error: Error, waited: Duration, progress: &Progress) {
         let before = self.failure.take();
         let before = before.map_or((0, Duration::ZERO), |it| (it.attempts, it.waited));
-        board.note(self.index, |standing| {
-            standing.failures += 1;
-            standing.is_behind = true;
-            standing.failure = Some(Failed {
+        progress.note(self.index, |status| {
+            status.failures += 1;
+            status.is_behind = true;
+            status.failure = Some(Failed {
                 message: error.chain(),
                 remedy: error.remedy().to_owned(),
                 given_up: false,
@@ -195,36 +195,36 @@ impl Draining {
     }
 
     /// Says when the output that has failed is tried again.
-    fn plan(&mut self, world: &World<'_>) {
+    fn plan(&mut self, context: &Context<'_>) {
         let Some(failure) = &mut self.failure else {
             return;
         };
-        failure.again = world.patience.wait(
+        failure.again = context.retry.wait(
             &failure.error,
             failure.attempts,
             failure.waited,
-            world.runtime.random(),
+            context.runtime.random(),
         );
         let given_up = failure.again.is_none();
-        world.board.note(self.index, |standing| {
-            if let Some(failed) = &mut standing.failure {
+        context.progress.note(self.index, |status| {
+            if let Some(failed) = &mut status.failure {
                 failed.given_up = given_up;
             }
         });
     }
 
-    fn recover(&mut self, board: &Board) {
+    fn recover(&mut self, progress: &Progress) {
         if self.failure.take().is_some() {
             tracing::info!(output = %self.name(), "the output takes records again");
-            board.note(self.index, |standing| standing.failure = None);
+            progress.note(self.index, |status| status.failure = None);
         }
     }
 
     /// Delivers what waits; fails only with the spool.
     async fn round(
         &mut self,
-        world: &World<'_>,
-        notes: &mut watch::Receiver<Notes>,
+        context: &Context<'_>,
+        notes: &mut watch::Receiver<State>,
     ) -> Result<Round> {
         if !self.is_ready {
             if let Err(error) = self.route.output.prepare().await {
@@ -236,8 +236,8 @@ impl Draining {
             if notes.borrow().phase == Phase::Stop {
                 return Ok(Round::Stopped);
             }
-            match self.batch(world, notes).await? {
-                Batch::Delivered => self.recover(world.board),
+            match self.batch(context, notes).await? {
+                Batch::Delivered => self.recover(context.progress),
                 Batch::Last { commits } => {
                     let is_behind = false;
                     return Ok(Round::Drained { commits, is_behind });
@@ -256,11 +256,11 @@ impl Draining {
 
     async fn batch(
         &mut self,
-        world: &World<'_>,
-        notes: &mut watch::Receiver<Notes>,
+        context: &Context<'_>,
+        notes: &mut watch::Receiver<State>,
     ) -> Result<Batch> {
         let name = self.name().clone();
-        let (commits, pending) = self.pending(world, notes).await?;
+        let (commits, pending) = self.pending(context, notes).await?;
         let Pending {
             records: mut batch,
             is_cut,
@@ -275,7 +275,7 @@ impl Draining {
         batch.retain(|record| source.holds(&record.site) == Some(true));
         let entries = batch
             .iter()
-            .map(|record| entry(record, self.route.format, world.labels));
+            .map(|record| entry(record, self.route.format, context.site_names));
         let (entries, fits): (Vec<Entry>, Vec<bool>) = entries.unzip();
         let checkpoint = self.checkpoint.as_deref();
         let done = match self.route.output.deliver(&entries, checkpoint).await {
@@ -287,14 +287,14 @@ impl Draining {
             0 => self.seq,
             some => batch[some - 1].seq,
         };
-        world.spool.confirm(&name, seq, &done.checkpoint).await?;
+        context.spool.confirm(&name, seq, &done.checkpoint).await?;
         self.seq = seq;
         self.checkpoint = Some(done.checkpoint);
         let unfit = fits[..done.lines].iter().filter(|fits| !**fits).count();
-        world.board.note(self.index, |standing| {
-            standing.delivered += done.lines as u64;
-            standing.dead += done.dead as u64;
-            standing.unfit += unfit as u64;
+        context.progress.note(self.index, |status| {
+            status.delivered += done.lines as u64;
+            status.dead += done.dead as u64;
+            status.unfit += unfit as u64;
         });
         if unfit > 0 {
             tracing::warn!(
@@ -315,26 +315,26 @@ impl Draining {
     /// may become more while it waits.
     async fn pending(
         &self,
-        world: &World<'_>,
-        notes: &mut watch::Receiver<Notes>,
+        context: &Context<'_>,
+        notes: &mut watch::Receiver<State>,
     ) -> Result<(u64, Pending)> {
         let (name, limits) = (self.name(), self.route.batch);
-        let pending = || world.spool.pending(name, limits.records, limits.bytes);
+        let pending = || context.spool.pending(name, limits.records, limits.bytes);
         let commits = notes.borrow().commits;
         let batch = pending().await?;
         let records = &batch.records;
         let bytes: usize = records.iter().map(|record| record.line.len()).sum();
         let is_full = records.len() >= limits.records || bytes >= limits.bytes;
         let is_due = records.is_empty() || is_full || batch.is_cut;
-        if is_due || !world.patience.lingers() || limits.age.is_zero() {
+        if is_due || !context.retry.lingers() || limits.age.is_zero() {
             return Ok((commits, batch));
         }
         // It has not been outrun: it would rather have more.
-        let note = |standing: &mut Standing| standing.reached = standing.reached.max(commits);
-        world.board.note(self.index, note);
+        let note = |status: &mut OutputStatus| status.reached = status.reached.max(commits);
+        context.progress.note(self.index, note);
         {
             let ends = pin!(wait_for(notes, |now| now.phase != Phase::Open));
-            select(ends, world.runtime.sleep(limits.age)).await;
+            select(ends, context.runtime.sleep(limits.age)).await;
         }
         let commits = notes.borrow().commits;
         Ok((commits, pending().await?))
@@ -343,12 +343,12 @@ impl Draining {
 
 /// Returns when an output that has failed is due once more; `false` when the delivery ends before.
 async fn wait_for_another_try(
-    world: &World<'_>,
-    notes: &mut watch::Receiver<Notes>,
+    context: &Context<'_>,
+    notes: &mut watch::Receiver<State>,
     again: Option<Duration>,
     asked: u64,
 ) -> bool {
-    let ends = |now: &Notes| match again {
+    let ends = |now: &State| match again {
         Some(_) => now.phase == Phase::Stop,
         None => now.phase != Phase::Open,
     };
@@ -356,7 +356,7 @@ async fn wait_for_another_try(
         let called = pin!(wait_for(notes, |now| now.asked > asked || ends(now)));
         match again {
             Some(after) => {
-                if let Either::Right(_) = select(called, world.runtime.sleep(after)).await {
+                if let Either::Right(_) = select(called, context.runtime.sleep(after)).await {
                     return true;
                 }
             }
@@ -366,17 +366,17 @@ async fn wait_for_another_try(
     notes.borrow().asked > asked
 }
 
-async fn wait_for(notes: &mut watch::Receiver<Notes>, condition: impl Fn(&Notes) -> bool) {
-    // It fails when the sender is gone, and whoever waits here borrows the board that holds it.
+async fn wait_for(notes: &mut watch::Receiver<State>, condition: impl Fn(&State) -> bool) {
+    // It fails when the sender is gone, and whoever waits here borrows the progress that holds it.
     drop(notes.wait_for(|now| condition(now)).await);
 }
 
-fn entry(record: &Spooled, format: Format, labels: &Labels) -> (Entry, bool) {
+fn entry(record: &Spooled, format: Format, site_names: &SiteNames) -> (Entry, bool) {
     let raw = RawRecord::from_line(record.line.clone());
-    let line = confluence_audit_formats::line(format, &raw, &labels.context(record));
+    let line = confluence_audit_formats::line(format, &raw, &site_names.context(record));
     let entry = Entry {
         line: line.bytes,
-        site: labels.name(&record.site),
+        site: site_names.name(&record.site),
         site_id: record.site.clone(),
         time: record.time,
         fingerprint: record.fingerprint,

@@ -7,7 +7,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Consent, ConsentedSite, Kept};
+use super::{ConsentedSite, Grant, Stored};
 use crate::{Error, ErrorKind, Result};
 
 /// Raised when an older program would misread the file.
@@ -68,7 +68,7 @@ impl TryFrom<String> for Time {
     }
 }
 
-pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Kept> {
+pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Stored> {
     // What serde says of an error can quote the file: a secret, that is. Its place will do.
     let mistake = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
@@ -93,8 +93,8 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Kept> {
     tokens.issued_at = content.issued_at.0;
     tokens.expires_at = content.expires_at.0;
     tokens.refresh_begun_at = content.refresh_begun_at.map(|time| time.0);
-    Ok(Kept {
-        consent: Consent {
+    Ok(Stored {
+        consent: Grant {
             client_id: content.client_id,
             client_secret: content.client_secret,
             site: ConsentedSite {
@@ -108,8 +108,8 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Kept> {
     })
 }
 
-pub(super) fn write(kept: &Kept) -> Result<Zeroizing<Vec<u8>>> {
-    let Kept { consent, tokens } = kept;
+pub(super) fn write(kept: &Stored) -> Result<Zeroizing<Vec<u8>>> {
+    let Stored { consent, tokens } = kept;
     let Some(refresh_token) = &tokens.refresh_token else {
         return Err(Error::internal("a consent without a refresh token"));
     };

@@ -12,7 +12,8 @@ use std::time::Duration;
 use confluence_audit_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Found};
+use crate::Error;
+use crate::pass::PassSummary;
 
 /// How the last pass over a site ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,13 @@ impl LastPass {
     }
 
     /// Notes how a pass ended that had found this.
-    pub fn note(dir: &Path, site: &str, now: Timestamp, found: &Found, error: Option<&Error>) {
+    pub fn note(
+        dir: &Path,
+        site: &str,
+        now: Timestamp,
+        found: &PassSummary,
+        error: Option<&Error>,
+    ) {
         let mut last = Self::read(dir, site).unwrap_or_default();
         last.ended_ms = now.as_millis();
         last.error = error.map(|error| LastError {
@@ -95,22 +102,22 @@ mod tests {
     #[test]
     fn what_all_passes_found_adds_up_and_only_the_last_error_is_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let note = |ms, found: Found, error: Option<&Error>| {
+        let note = |ms, found: PassSummary, error: Option<&Error>| {
             let now = Timestamp::from_millis(ms);
             LastPass::note(dir.path(), "acme", now, &found, error);
             LastPass::read(dir.path(), "acme").unwrap()
         };
         assert_eq!(LastPass::read(dir.path(), "acme"), None);
-        let found = Found {
+        let found = PassSummary {
             new: 5,
             late: 2,
             late_by: Duration::from_secs(9),
-            ..Found::default()
+            ..PassSummary::default()
         };
         let error = Error::new(ErrorKind::Io, "the disk is full", "Make room.");
         let failed = note(1, found, Some(&error));
         assert_eq!(failed.error.unwrap().remedy, "Make room.");
-        let found = Found {
+        let found = PassSummary {
             late_by: Duration::from_secs(3),
             ..found
         };

@@ -23,8 +23,9 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use tokio::task::spawn_blocking;
 
-use crate::local_disk::sync_directory;
-use crate::{Error, ErrorKind, Result, secret};
+use crate::credentials::secret;
+use crate::fs::sync_directory;
+use crate::{Error, ErrorKind, Result};
 
 use self::lock::TokenLock;
 
@@ -51,7 +52,7 @@ pub struct TokenFile {
 
 /// What a token file says of the consent. It is written once; a refresh changes the tokens alone.
 #[derive(Clone, Debug)]
-pub struct Consent {
+pub struct Grant {
     /// The app that the consent was given to.
     pub client_id: String,
     /// The app's secret.
@@ -87,14 +88,14 @@ impl ConsentedSite {
 
 /// What a token file holds.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct Stored {
     /// The consent.
-    pub consent: Consent,
+    pub consent: Grant,
     /// Its tokens as they stand.
     pub tokens: TokenSet,
 }
 
-impl Kept {
+impl Stored {
     /// When the consent dies if it is not used from now on: 90 days after its last refresh.
     pub fn ends_unused(&self) -> Timestamp {
         self.tokens.issued_at.saturating_add(IDLE)
@@ -151,7 +152,7 @@ impl TokenFile {
     ///
     /// [`Credentials`](ErrorKind::Credentials) when it is missing, is a link or no plain file, is
     /// open to others, or holds something else than a consent. No error holds any of the secrets.
-    pub fn look(&self) -> Result<Kept> {
+    pub fn look(&self) -> Result<Stored> {
         let shown = self.path.display();
         if let Err(error) = self.path.symlink_metadata()
             && error.kind() == io::ErrorKind::NotFound
@@ -213,7 +214,7 @@ impl TokenFile {
     /// # Errors
     ///
     /// As [`prepare`](Self::prepare).
-    pub async fn create(&self, kept: Kept) -> Result<()> {
+    pub async fn create(&self, kept: Stored) -> Result<()> {
         let lock = TokenLock::acquire(&self.path).await?;
         let file = self.clone();
         blocking(move || {
@@ -225,7 +226,7 @@ impl TokenFile {
     }
 
     /// Replaces the file's content; only under the lock.
-    fn replace(&self, kept: &Kept) -> Result<()> {
+    fn replace(&self, kept: &Stored) -> Result<()> {
         let text = content::write(kept)?;
         let replace = || -> io::Result<()> {
             // One name will do, since the lock is held; what is there was left behind by a crash.
@@ -320,7 +321,7 @@ impl LockedTokens for Locked {
         let (file, tokens) = (self.file.clone(), tokens.clone());
         let write = move || {
             let consent = file.look()?.consent;
-            file.replace(&Kept { consent, tokens })
+            file.replace(&Stored { consent, tokens })
         };
         blocking(write).await.map_err(stored)
     }

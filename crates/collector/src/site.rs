@@ -1,5 +1,7 @@
 //! From a site's configuration to a client for it: the secret read, the cloud id found.
 
+mod id;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +12,12 @@ use confluence_audit_core::{
 use secrecy::SecretString;
 
 use crate::config::{Address, AuthConfig, Secret, SiteConfig};
+use crate::credentials::secret;
+use crate::credentials::token_file::{Grant, TokenFile};
 use crate::spool::Spool;
-use crate::token_file::{Consent, TokenFile};
-use crate::{Error, ErrorKind, Result, SiteId, secret};
+use crate::{Error, ErrorKind, Result};
+
+pub use self::id::SiteId;
 
 /// Where the API and the token endpoint are, unless a site says otherwise.
 const API: &str = "https://api.atlassian.com";
@@ -169,7 +174,7 @@ pub fn authenticator(
             if let Some(warning) = kept.warning(http.runtime().now()) {
                 tracing::warn!("site {}: {warning}", site.name);
             }
-            let Consent {
+            let Grant {
                 client_id,
                 client_secret,
                 ..

@@ -4,7 +4,7 @@
 /// (powers of 1024), or `kB`, `MB`, `GB` or `TB` (powers of 1000). `None` when it is none.
 ///
 /// ```
-/// use confluence_audit_collector::parse_size;
+/// use confluence_audit_collector::config::parse_size;
 ///
 /// assert_eq!(parse_size("1GiB"), Some(1 << 30));
 /// assert_eq!(parse_size("1024"), None);

@@ -8,13 +8,13 @@ use crate::Error;
 
 /// How long an output that fails is tried again.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct DeliveryRetry {
     policy: RetryPolicy,
     /// Also after failures that time alone does not mend: a person may.
     for_ever: bool,
 }
 
-impl Patience {
+impl DeliveryRetry {
     /// For a run that somebody or a timer waits for: a few times within ten seconds, and only
     /// where time may mend it. The next run tries again.
     pub const RUN: Self = Self {

@@ -21,7 +21,9 @@ use url::Url;
 
 use super::dead_letter::Refusal;
 use crate::config::{HeaderConfig, PeerConfig};
-use crate::{Error, ErrorKind, Result, Surroundings, secret};
+use crate::credentials::secret;
+use crate::delivery::OutputContext;
+use crate::{Error, ErrorKind, Result};
 
 /// A connection that is not made by then will not be.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -33,7 +35,7 @@ const ANSWER: usize = 16 << 20;
 const CA_FILE: u64 = 1 << 20;
 
 /// A service that records are sent to.
-pub(crate) struct Peer {
+pub(crate) struct HttpClient {
     config: PeerConfig,
     headers: Vec<(HeaderName, HeaderConfig)>,
     credentials_dir: Option<PathBuf>,
@@ -48,16 +50,16 @@ struct Ready {
 }
 
 /// One request, but for what every request has.
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) content_type: &'a str,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(in crate::output) struct Request<'a> {
+    pub(in crate::output) method: Method,
+    pub(in crate::output) url: Url,
+    pub(in crate::output) content_type: &'a str,
+    pub(in crate::output) headers: HeaderMap,
+    pub(in crate::output) body: Vec<u8>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn post(url: Url, content_type: &'a str, body: Vec<u8>) -> Self {
+    pub(in crate::output) fn post(url: Url, content_type: &'a str, body: Vec<u8>) -> Self {
         Self {
             method: Method::POST,
             url,
@@ -67,7 +69,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(super) fn get(url: Url) -> Self {
+    pub(in crate::output) fn get(url: Url) -> Self {
         let method = Method::GET;
         Self {
             method,
@@ -77,22 +79,22 @@ impl<'a> Request<'a> {
 }
 
 /// An answer, whatever its status.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(in crate::output) struct Answer {
+    pub(in crate::output) status: StatusCode,
+    pub(in crate::output) body: Bytes,
     /// How long the service asks to be left in peace.
-    pub(super) retry_after: Option<Duration>,
+    pub(in crate::output) retry_after: Option<Duration>,
     /// What was asked, to be named in errors.
     request: String,
     holds_a_secret: bool,
 }
 
-impl Peer {
+impl HttpClient {
     /// The service, with the headers that every request to it has. Nothing is read yet.
-    pub(super) fn new(
+    pub(in crate::output) fn new(
         config: &PeerConfig,
         headers: Vec<(HeaderName, HeaderConfig)>,
-        surroundings: &Surroundings,
+        surroundings: &OutputContext,
     ) -> Self {
         Self {
             config: config.clone(),
@@ -108,7 +110,7 @@ impl Peer {
     }
 
     /// An address below that of the service.
-    pub(super) fn url(&self, path: &str) -> Url {
+    pub(in crate::output) fn url(&self, path: &str) -> Url {
         let mut url = self.config.url.clone();
         let base = url.path().trim_end_matches('/');
         url.set_path(&format!("{base}/{path}"));
@@ -116,7 +118,7 @@ impl Peer {
     }
 
     /// Reads its secrets and its certificate authority anew.
-    pub(super) async fn prepare(&mut self) -> Result<()> {
+    pub(in crate::output) async fn prepare(&mut self) -> Result<()> {
         let (config, headers) = (self.config.clone(), self.headers.clone());
         let dir = self.credentials_dir.clone();
         let reading = move || Ready::read(&config, &headers, dir.as_deref());
@@ -127,7 +129,7 @@ impl Peer {
     }
 
     /// Makes the request once.
-    pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer> {
+    pub(in crate::output) async fn send(&self, request: Request<'_>) -> Result<Answer> {
         let ready = self.ready.as_ref();
         let ready = ready.ok_or_else(|| Error::internal("an output was not made ready"))?;
         let name = name(&request.method, &request.url);
@@ -266,12 +268,12 @@ fn client(config: &PeerConfig) -> Result<reqwest::Client> {
 
 impl Answer {
     /// What the service says, safe to look at.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::output) fn text(&self) -> String {
         self.quote(&String::from_utf8_lossy(&self.body))
     }
 
     /// A part of what it says, likewise.
-    pub(super) fn quote(&self, text: &str) -> String {
+    pub(in crate::output) fn quote(&self, text: &str) -> String {
         if self.holds_a_secret {
             return "(withheld: the answer holds the credential)".to_owned();
         }
@@ -279,7 +281,7 @@ impl Answer {
     }
 
     /// An error about this answer.
-    pub(super) fn error(
+    pub(in crate::output) fn error(
         &self,
         kind: ErrorKind,
         what: &str,
@@ -290,7 +292,7 @@ impl Answer {
     }
 
     /// That it refused what it was given, as a whole.
-    pub(super) fn refusal(&self) -> Refusal {
+    pub(in crate::output) fn refusal(&self) -> Refusal {
         Refusal {
             status: self.status.as_u16(),
             reason: self.text(),
@@ -299,7 +301,7 @@ impl Answer {
     }
 
     /// What a status means that is no success and says nothing of a single record.
-    pub(super) fn failure(&self) -> Error {
+    pub(in crate::output) fn failure(&self) -> Error {
         let status = self.status.as_u16();
         let what = match self.text() {
             text if text.is_empty() => format!("answered {status}"),

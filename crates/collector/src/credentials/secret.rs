@@ -22,7 +22,7 @@ const MAX_LEN: usize = 64 * 1024;
 /// ```no_run
 /// use std::path::Path;
 ///
-/// let token = confluence_audit_collector::secret::read(Path::new("/etc/acme.token"), None)?;
+/// let token = confluence_audit_collector::credentials::secret::read(Path::new("/etc/acme.token"), None)?;
 /// # Ok::<(), confluence_audit_collector::Error>(())
 /// ```
 ///

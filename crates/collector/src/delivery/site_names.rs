@@ -11,7 +11,7 @@ use crate::spool::Spooled;
 
 /// The names and addresses of sites. A site that is not among them is called by its id.
 #[derive(Clone, Debug, Default)]
-pub struct Labels(HashMap<SiteId, Label>);
+pub struct SiteNames(HashMap<SiteId, Label>);
 
 #[derive(Clone, Debug)]
 struct Label {
@@ -19,7 +19,7 @@ struct Label {
     url: Option<String>,
 }
 
-impl Labels {
+impl SiteNames {
     /// Calls the site of this id as it is configured.
     pub fn add(&mut self, id: SiteId, site: &SiteConfig) {
         let label = Label {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::local_disk::{network_file_system, sync_directory, unusable};
+use crate::fs::{network_file_system, sync_directory, unusable};
 use crate::{Error, ErrorKind, Result};
 
 /// The state directory, held by this process alone.

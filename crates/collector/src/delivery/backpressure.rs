@@ -1,8 +1,8 @@
-//! The bound on what waits for outputs: when it is reached, collecting waits as well, aloud,
-//! rather than drop records or fill the disk.
+//! Back-pressure: reading stops while more than `spool_limit` bytes wait for outputs, with a
+//! warning, rather than drop records or fill the disk.
 
-use crate::delivery::{Board, Standing};
-use crate::size::show_size;
+use crate::config::show_size;
+use crate::delivery::{OutputStatus, Progress};
 use crate::spool::Spool;
 use crate::{Error, ErrorKind, Result};
 
@@ -11,29 +11,33 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// [`SpoolFull`](ErrorKind::SpoolFull) when that was in vain, and what the spool can fail with.
-pub(crate) async fn make_room(limit: u64, spool: &dyn Spool, board: &Board) -> Result<()> {
-    if board.waiting().is_some_and(|waiting| waiting < limit) {
+pub(crate) async fn wait_for_capacity(
+    limit: u64,
+    spool: &dyn Spool,
+    progress: &Progress,
+) -> Result<()> {
+    if progress.waiting().is_some_and(|waiting| waiting < limit) {
         return Ok(());
     }
-    if measure(spool, board).await? < limit {
+    if measure(spool, progress).await? < limit {
         return Ok(());
     }
-    board.retry();
-    board.settled().await;
-    let waiting = measure(spool, board).await?;
+    progress.retry();
+    progress.settled().await;
+    let waiting = measure(spool, progress).await?;
     if waiting < limit {
         return Ok(());
     }
-    Err(full(waiting, limit, &board.outputs()))
+    Err(full(waiting, limit, &progress.outputs()))
 }
 
-async fn measure(spool: &dyn Spool, board: &Board) -> Result<u64> {
+async fn measure(spool: &dyn Spool, progress: &Progress) -> Result<u64> {
     let bytes = spool.depth().await?.bytes;
-    board.set_waiting(bytes);
+    progress.set_waiting(bytes);
     Ok(bytes)
 }
 
-fn full(waiting: u64, limit: u64, outputs: &[Standing]) -> Error {
+fn full(waiting: u64, limit: u64, outputs: &[OutputStatus]) -> Error {
     let behind = outputs.iter().filter(|output| output.is_behind);
     let behind: Vec<&str> = behind.map(|output| output.name.as_str()).collect();
     let behind = behind.join(", ");

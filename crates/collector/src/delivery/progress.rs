@@ -10,18 +10,18 @@ use crate::output::OutputName;
 /// Between the reading of logs and the outputs: says that more was committed, and shows how far
 /// the outputs are. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Board(Arc<watch::Sender<Notes>>);
+pub struct Progress(Arc<watch::Sender<State>>);
 
-/// What stands on the board.
+/// What stands on the progress.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct State {
     /// How many commits were made.
     pub(super) commits: u64,
     /// How often outputs that failed were asked to try again.
     pub(super) asked: u64,
     /// Whether delivery goes on.
     pub(super) phase: Phase,
-    pub(super) outputs: Vec<Standing>,
+    pub(super) outputs: Vec<OutputStatus>,
     /// How many bytes wait for outputs at most: to measure it after each commit would cost too
     /// much. `None` until it has been measured.
     pub(super) waiting: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) enum Phase {
 
 /// How an output stands.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct OutputStatus {
     /// Which one.
     pub name: OutputName,
     /// Records that it has got since the program began.
@@ -75,7 +75,7 @@ pub struct Failed {
     pub(super) given_up: bool,
 }
 
-impl Standing {
+impl OutputStatus {
     pub(super) fn new(name: OutputName) -> Self {
         Self {
             name,
@@ -100,11 +100,11 @@ impl Standing {
     }
 }
 
-impl Board {
-    pub(super) fn new(outputs: Vec<Standing>) -> Self {
-        let (notes, _) = watch::channel(Notes {
+impl Progress {
+    pub(super) fn new(outputs: Vec<OutputStatus>) -> Self {
+        let (notes, _) = watch::channel(State {
             outputs,
-            ..Notes::default()
+            ..State::default()
         });
         Self(Arc::new(notes))
     }
@@ -120,8 +120,8 @@ impl Board {
             now = notes.commits;
         });
         self.wait_for(|notes| {
-            let keeps_up = |output: &Standing| output.reached + 1 >= now;
-            let fails = |output: &Standing| output.failure.is_some();
+            let keeps_up = |output: &OutputStatus| output.reached + 1 >= now;
+            let fails = |output: &OutputStatus| output.failure.is_some();
             notes.phase == Phase::Stop
                 || notes.outputs.iter().any(keeps_up)
                 || notes.outputs.iter().all(fails)
@@ -145,7 +145,7 @@ impl Board {
     /// Returns when each output has all that was committed or is given up on.
     pub async fn settled(&self) {
         self.wait_for(|notes| {
-            let settled = |output: &Standing| output.is_settled(notes.commits);
+            let settled = |output: &OutputStatus| output.is_settled(notes.commits);
             notes.phase == Phase::Stop || notes.outputs.iter().all(settled)
         })
         .await;
@@ -162,7 +162,7 @@ impl Board {
     }
 
     /// How each output stands, in their order.
-    pub fn outputs(&self) -> Vec<Standing> {
+    pub fn outputs(&self) -> Vec<OutputStatus> {
         let notes = self.0.borrow();
         let mut outputs = notes.outputs.clone();
         for output in &mut outputs {
@@ -178,7 +178,7 @@ impl Board {
         self.0.borrow().waiting
     }
 
-    /// Notes how many bytes wait, as it was measured.
+    /// State how many bytes wait, as it was measured.
     pub(crate) fn set_waiting(&self, bytes: u64) {
         self.0.send_modify(|notes| notes.waiting = Some(bytes));
     }
@@ -187,11 +187,11 @@ impl Board {
         self.0.send_modify(|notes| notes.phase = phase);
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Notes> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<State> {
         self.0.subscribe()
     }
 
-    pub(super) fn note(&self, output: usize, change: impl FnOnce(&mut Standing)) {
+    pub(super) fn note(&self, output: usize, change: impl FnOnce(&mut OutputStatus)) {
         self.0.send_modify(|notes| {
             if let Some(standing) = notes.outputs.get_mut(output) {
                 change(standing);
@@ -199,7 +199,7 @@ impl Board {
         });
     }
 
-    async fn wait_for(&self, condition: impl Fn(&Notes) -> bool) {
+    async fn wait_for(&self, condition: impl Fn(&State) -> bool) {
         // It fails when the sender is gone, which is here.
         drop(self.subscribe().wait_for(condition).await);
     }

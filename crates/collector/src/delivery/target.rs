@@ -24,7 +24,7 @@ pub struct Target {
 
 /// What outputs need to know of where the program runs.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct OutputContext {
     /// Where what is kept between runs is.
     pub state_dir: PathBuf,
     /// Where systemd puts credentials.
@@ -90,7 +90,7 @@ impl Target {
     }
 
     /// The output itself. Nothing is touched yet.
-    pub fn output(&self, surroundings: &Surroundings) -> Box<dyn Output> {
+    pub fn output(&self, surroundings: &OutputContext) -> Box<dyn Output> {
         let name = self.name.clone();
         match &self.config.kind {
             OutputKind::File(file) => {
@@ -117,7 +117,7 @@ impl Target {
     fn service<P: Protocol + 'static>(
         &self,
         protocol: P,
-        surroundings: &Surroundings,
+        surroundings: &OutputContext,
     ) -> Box<dyn Output> {
         let letters = match protocol.dead_letter() {
             Some(path) => DeadLetters::new(&self.name, path),
@@ -128,7 +128,7 @@ impl Target {
     }
 
     /// The output with what goes to it.
-    pub fn route(&self, surroundings: &Surroundings) -> Route {
+    pub fn route(&self, surroundings: &OutputContext) -> Route {
         Route {
             output: self.output(surroundings),
             format: self.config.format,

@@ -34,13 +34,13 @@ impl Place {
     }
 }
 
-fn kept(refresh_token: &str) -> Kept {
+fn kept(refresh_token: &str) -> Stored {
     let mut tokens = TokenSet::from_refresh_token(refresh_token.into());
     tokens.access_token = "canary-access".into();
     tokens.issued_at = NOW;
     tokens.expires_at = NOW.saturating_add(Duration::from_hours(1));
-    Kept {
-        consent: Consent {
+    Stored {
+        consent: Grant {
             client_id: "the-app".to_owned(),
             client_secret: "canary-secret".into(),
             site: ConsentedSite {
@@ -195,7 +195,7 @@ fn a_directory_is_prepared_for_its_owner_alone() {
 #[test]
 fn the_ends_of_a_consent_are_known_and_warned_of_in_time() {
     let mut kept = kept("canary");
-    let warned = |kept: &Kept, days: u32| kept.warning(NOW.saturating_add(DAY * days));
+    let warned = |kept: &Stored, days: u32| kept.warning(NOW.saturating_add(DAY * days));
     assert_eq!(kept.ends(), NOW.saturating_add(365 * DAY));
     assert_eq!(kept.ends_unused(), NOW.saturating_add(90 * DAY));
     assert_eq!(warned(&kept, 75), None);

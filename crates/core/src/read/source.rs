@@ -1,0 +1,114 @@
+//! Where records come from: a log that answers for a span of time.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+
+use crate::{AuditClient, AuditQuery, Error, Fingerprint, Pager, RawRecord, Timestamp};
+
+/// How many records a page is asked for: the service's own default.
+pub(super) const PAGE_SIZE: u32 = 1000;
+
+/// A log that can be read by time.
+///
+/// Nothing is asked of its order, of whether the ends of a span are included, or of how many
+/// records a page holds: the reading is right either way.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The pages of what lies between two instants; without `to` up to the newest record.
+    fn pages(&self, from: Timestamp, to: Option<Timestamp>) -> Box<dyn SourcePages>;
+
+    /// How long the log keeps records, where it says so.
+    ///
+    /// # Errors
+    /// Every kind that is about the service, the network or the credentials.
+    async fn retention(&self) -> Result<Option<Duration>, Error>;
+
+    /// What identifies a record: a key of the log's own where it has one, else the fingerprint of
+    /// the record's content.
+    fn key(&self, record: &RawRecord) -> Fingerprint {
+        record.fingerprint()
+    }
+}
+
+/// Pages that are asked for one after the other.
+#[async_trait]
+pub trait SourcePages: Send {
+    /// The next page; `None` behind the last.
+    ///
+    /// # Errors
+    /// Every kind that is about the service, the network or the credentials.
+    async fn next(&mut self) -> Result<Option<SourcePage>, Error>;
+}
+
+/// Records of one answer, in its order.
+#[derive(Clone, Debug)]
+pub struct SourcePage {
+    /// The records.
+    pub records: Vec<RawRecord>,
+    /// The log's clock when it answered.
+    pub server_time: Option<Timestamp>,
+    /// Whether another page may follow.
+    pub has_next: bool,
+}
+
+/// The audit log of one Confluence site (REST API v1), or what of it matches a search.
+#[derive(Clone, Debug)]
+pub struct SiteLog {
+    client: AuditClient,
+    search: Option<String>,
+}
+
+impl SiteLog {
+    /// The whole log that `client` asks.
+    pub fn new(client: AuditClient) -> Self {
+        Self {
+            client,
+            search: None,
+        }
+    }
+
+    /// Only records one of whose values holds `text`.
+    #[must_use]
+    pub fn search(mut self, text: Option<String>) -> Self {
+        self.search = text;
+        self
+    }
+}
+
+#[async_trait]
+impl Source for SiteLog {
+    fn pages(&self, from: Timestamp, to: Option<Timestamp>) -> Box<dyn SourcePages> {
+        let mut query = AuditQuery::new().limit(PAGE_SIZE);
+        // A beginning before all records is not asked for at all.
+        if from.as_millis() > 0 {
+            query = query.since(from);
+        }
+        if let Some(to) = to {
+            query = query.until(to);
+        }
+        if let Some(search) = &self.search {
+            query = query.search(search);
+        }
+        Box::new(self.client.pages(&query))
+    }
+
+    async fn retention(&self) -> Result<Option<Duration>, Error> {
+        let days = self.client.retention().await?.days();
+        Ok(days.map(|days| Duration::from_hours(days.saturating_mul(24))))
+    }
+}
+
+#[async_trait]
+impl SourcePages for Pager {
+    async fn next(&mut self) -> Result<Option<SourcePage>, Error> {
+        let page = self.try_next().await?;
+        Ok(page.map(|page| SourcePage {
+            records: page.records,
+            server_time: page.server_time,
+            has_next: self.position().is_some(),
+        }))
+    }
+}

@@ -1,0 +1,45 @@
+//! A record with the millisecond that it is filed under.
+
+use crate::{RawRecord, Timestamp};
+
+/// A record and the millisecond that it is filed under: its own time, or, where a record does not
+/// tell its time, that of its neighbour.
+#[derive(Clone, Debug)]
+pub struct TimedRecord {
+    /// The millisecond.
+    pub time: Timestamp,
+    /// The record.
+    pub record: RawRecord,
+}
+
+/// Files the records of a page; one that does not tell its time goes with the one before it, or
+/// where there is none with the one behind it, or with `near`.
+pub(super) fn timed(records: Vec<RawRecord>, near: Timestamp) -> Vec<TimedRecord> {
+    let mut time = records.iter().find_map(RawRecord::time).unwrap_or(near);
+    let timed = records.into_iter().map(|record| {
+        time = record.time().unwrap_or(time);
+        TimedRecord { time, record }
+    });
+    timed.collect()
+}
+
+/// Orders records from new to old, and those of one millisecond as the service has them, which is
+/// turned about when it has the old ones first.
+pub(super) fn newest_first(records: &mut [TimedRecord]) {
+    let ascends =
+        records.first().map(|record| record.time) < records.last().map(|record| record.time);
+    if ascends {
+        records.reverse();
+    }
+    records.sort_by_key(|record| std::cmp::Reverse(record.time));
+}
+
+/// The millisecond before `time`.
+pub(super) fn before(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_sub(1))
+}
+
+/// The millisecond after `time`.
+pub(super) fn after(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().saturating_add(1))
+}
