@@ -1,5 +1,4 @@
-//! The one error of this crate: what happened and where, what to do about it, and the exit code
-//! that tells a script the same.
+//! The error of this crate: what happened and where, its remedy, and its exit code.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

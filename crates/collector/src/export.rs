@@ -1,4 +1,4 @@
-//! A part of a site's log, read once, without any state.
+//! Stateless export: a part of a site's log, read once.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

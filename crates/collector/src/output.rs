@@ -1,4 +1,4 @@
-//! What takes formatted records away: the last station of a record's way.
+//! The `Output` trait, and the outputs: where formatted records are delivered.
 //!
 //! Delivery hands an output the entries that its position in the spool says are next, together
 //! with the checkpoint that the spool keeps for it, and confirms what comes back. An output keeps

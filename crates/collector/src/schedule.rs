@@ -1,4 +1,4 @@
-//! When which site is read: many sites, each with its own interval, in few places.
+//! Scheduler: when which site is read. Many sites, each with its own interval, in few slots.
 //!
 //! This is the pure core of the daemon's loop. It has no clock and no randomness of its own: an
 //! instant is the time since the schedule began, which runs forward whatever the host's clock does,

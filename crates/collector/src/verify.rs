@@ -1,5 +1,4 @@
-//! A site's log read again and compared with the files that were written from it, as multisets:
-//! what they lack, what they hold too much of, and which of their lines are torn.
+//! Verification: compares the site's log with files, as multisets: missing, extra and torn lines.
 //!
 //! First the files are [read](Holdings::read), each record into one small entry; then the site's
 //! log is streamed past them, oldest first. The files may be in any order, rotated and compressed.

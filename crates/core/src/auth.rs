@@ -1,4 +1,4 @@
-//! Credentials: what a request to the service carries to be let in.
+//! Authentication: the headers that a request carries to be let in.
 
 mod api_token;
 mod bearer;

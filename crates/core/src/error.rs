@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do about it.
+//! The error of this crate: its kinds, and a remedy for each.
 
 use std::error::Error as StdError;
 use std::fmt;

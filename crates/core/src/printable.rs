@@ -1,4 +1,4 @@
-//! Text from a stranger made safe to look at.
+//! Escapes control and bidirectional characters in untrusted text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What every output has to do, as cases to be run against each of them.
+//! Conformance suite: cases that every output passes.
 //!
 //! An output is tested together with the place that it delivers to. The test says how the place is
 //! made, what has arrived there, and how it can be made to misbehave; the cases play delivery:

@@ -1,4 +1,4 @@
-//! The file that a shipper or a SIEM tails: every line once, none torn, never shorter than it was.
+//! File output, which a shipper or a SIEM tails: every line once, none torn, never shorter.
 //!
 //! One rule carries it: **lines are written only to the file that the confirmed checkpoint names,
 //! and only behind its offset.** Whatever stands behind that offset is then either nothing, or the

@@ -1,4 +1,4 @@
-//! An output that is a service: what all of them do about an answer that is not simply yes.
+//! Delivery to a service: accepted, refused or later, record by record.
 //!
 //! A [`Protocol`] makes one request and says what became of each record in it. Here it is decided
 //! what follows. What was accepted is remembered until it is confirmed, so that another attempt

@@ -1,4 +1,4 @@
-//! A token bucket: so many requests a second in the long run, and a few more at once.
+//! Token bucket: so many requests a second in the long run, and a few more at once.
 
 use std::time::Duration;
 

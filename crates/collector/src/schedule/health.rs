@@ -1,4 +1,4 @@
-//! How a site's passes went, and how long it is left in peace for it: the circuit breaker.
+//! Circuit breaker of one site: how its runs ended, and how long it is not asked after failures.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How fast one site is asked: behind its own bucket, and behind one that it shares with all sites
-//! of the same account or app. What it is answered is counted here.
+//! Rate limit of one site: its own token bucket, and one that it shares with all sites of the same
+//! account or app. Responses are counted here by status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The site's log on its way past what the files hold.
+//! Comparison of the site's log, record by record, with what the files hold.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What the files hold: each record as one small entry.
+//! Index of what the files hold: each record as one small entry.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! The lines of a file, whether it is plain, gzip or Zstandard: told by its first bytes, since
-//! rotation renames files as it likes.
+//! Lines of a file that is plain, gzip or Zstandard: recognised by its first bytes, since rotation
+//! renames files as it likes.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Finds the records in the text of an answer, in one pass.
+//! Scanner: finds the records in the body of a response, in one pass.
 //!
 //! It knows well-formed JSON and nothing else: where it does not, `serde_json` is asked, whose word
 //! counts and who says what is wrong. So it may refuse what is a page, and must never take what is

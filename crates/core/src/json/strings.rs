@@ -1,4 +1,4 @@
-//! Reads the text of a JSON value that has already been found well-formed, without building it.
+//! Strings, members and elements of a JSON text that has already been found well-formed.
 //!
 //! A record is passed on as the bytes that the server sent, so all that is done with it (finding
 //! its time, laying it on one line, naming its content) works on those bytes.

@@ -1,5 +1,5 @@
-//! A span of a site's log from its oldest record to its newest, in whole windows, several of which
-//! may be read at the same time. They come out in order.
+//! Reader: a span of the log in whole windows, oldest first, several of which may be read at the
+//! same time. They come out in order.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

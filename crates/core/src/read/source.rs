@@ -1,4 +1,4 @@
-//! Where records come from: a log that answers for a span of time.
+//! The `Source` trait: a log that can be asked for a span of time; and Confluence's, which is one.
 
 use std::fmt;
 use std::time::Duration;

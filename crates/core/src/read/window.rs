@@ -1,5 +1,5 @@
-//! Windows, the parts in which a log is read: they that follow each other without a gap, oldest
-//! first, each small enough to be held and committed whole.
+//! Windows: the parts in which a log is read, without a gap, oldest first, each small enough to be
+//! held and committed whole.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! One window of a site's log as a whole: by time if the log is ordered, by offset if it is not,
-//! and given up early where it would hold more than fits.
+//! Reads one window as a whole: by time if the log is ordered, by offset if it is not. It is given
+//! up early where it would hold more than fits.
 
 use std::sync::{Arc, Once};
 

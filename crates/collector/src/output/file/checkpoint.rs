@@ -1,4 +1,4 @@
-//! What the spool keeps of an output file: which one it is, and how far it is confirmed.
+//! Checkpoint of an output file: its device and inode, and how far it is confirmed.
 
 use confluence_audit_core::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Whom a new output file belongs to, and who may read it.
+//! Owner, group and mode of a new output file.
 
 use std::fs::{File, Permissions};
 use std::io;

@@ -1,5 +1,4 @@
-//! The output file's own rotation: when a file is full or old, what it is then called, and what
-//! becomes of it later.
+//! Rotation of the output file: when a file is full or old, its new name, compression and removal.
 //!
 //! A file is renamed when all that is in it is confirmed, and from then on it is like one that
 //! somebody else renamed. It is compressed when the one after it is renamed: until then whoever

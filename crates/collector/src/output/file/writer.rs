@@ -1,4 +1,4 @@
-//! Where lines are written: to the file that the checkpoint names, behind its offset, or nowhere.
+//! Appends lines to the file that the checkpoint names, behind its offset, and nowhere else.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! UDP and local sockets: a datagram for each message.
+//! Syslog over UDP and local sockets: a datagram for each message.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! A record as RFC 5424 wants it, and how one message is told from the next on a stream.
+//! A record as an RFC 5424 message, and the framing of messages on a stream.
 //!
 //! `<PRI>1 TIME SITE APP-NAME - audit [event@ENTERPRISE id="…" site="…"] LINE`
 

@@ -1,4 +1,4 @@
-//! TCP and TLS: a connection for each batch, which ends in order.
+//! Syslog over TCP and TLS: a connection for each batch, which ends in order.
 //!
 //! Syslog has no word for "received", and what one of the two kernels has taken is lost when the
 //! receiver dies. So a batch ends as the connection does: we say that nothing more comes, and the
