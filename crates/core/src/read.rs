@@ -11,6 +11,8 @@ pub mod lookback;
 mod offset;
 mod reader;
 mod source;
+#[cfg(test)]
+mod tests;
 mod time_pager;
 mod timed;
 mod window;

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::client::query::Pairs;
 use crate::{AuditClient, Error, ErrorKind, Page, RawRecord};
 
+/// Behind any record that a log can hold.
+const FAR: u64 = 1_000_000_000;
+
 /// Where a walk stands: enough to go on with it later, in another process too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -63,6 +66,16 @@ impl Position {
         })
     }
 
+    /// The position behind `page`, which was read at this one and is the last by the service's word.
+    fn behind(&self, page: &Page) -> Option<Self> {
+        let start = self.asks.number("start").unwrap_or(0);
+        let count = page.records.len() as u64;
+        (count > 0).then(|| Self {
+            asks: self.asks.clone().with("start", start.saturating_add(count)),
+            ..self.clone()
+        })
+    }
+
     /// Fails where the link that led here leads back to the page that is marked.
     fn leads_on(&self) -> Result<(), Error> {
         if self.mark.as_ref() != Some(&self.asks) {
@@ -96,7 +109,10 @@ impl Position {
 /// ```
 pub struct Pager {
     client: AuditClient,
+    first: Position,
     position: Option<Position>,
+    /// Behind the page that was the last by the service's word.
+    behind: Option<Position>,
     state: State,
 }
 
@@ -110,7 +126,9 @@ impl Pager {
     pub(crate) fn new(client: AuditClient, position: Position) -> Self {
         Self {
             client,
+            first: position.clone(),
             position: Some(position),
+            behind: None,
             state: State::Idle,
         }
     }
@@ -120,6 +138,22 @@ impl Pager {
     /// on from here fails at once, without reading any page twice.
     pub fn position(&self) -> Option<&Position> {
         self.position.as_ref()
+    }
+
+    /// Goes on behind the page that was the last by the service's word, which can be wrong; `false`
+    /// where there is no such page, or it was empty.
+    pub(crate) fn go_on_behind_last(&mut self) -> bool {
+        if self.position.is_none() {
+            self.position = self.behind.take();
+        }
+        self.position.is_some()
+    }
+
+    /// The page far behind all records, as the service's own offsets go.
+    pub(crate) async fn far_page(&mut self) -> Result<Page, Error> {
+        let asks = self.first.asks.clone().with("start", FAR);
+        let position = Position::new(self.first.endpoint, asks);
+        self.client.page_at(&position).await
     }
 
     /// The records one by one.
@@ -162,6 +196,7 @@ impl Stream for Pager {
         let page = ready!(request.as_mut().poll(context));
         match &page {
             Ok(page) => {
+                this.behind = position.behind(page);
                 this.position = position.after(page);
                 this.state = State::Idle;
             }

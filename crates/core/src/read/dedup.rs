@@ -4,6 +4,7 @@
 //! many copies of a content the site has at a millisecond with how many were committed: twins
 //! survive, late arrivals come out when they are next read, and nothing comes out twice.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
@@ -47,39 +48,60 @@ impl Fingerprinted {
 }
 
 /// The records of a reading that were not committed before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Difference {
     /// In the order of the reading.
     pub new: Vec<NewRecord>,
     /// How many were read that had been committed.
     pub known: u64,
+    /// How many of the new ones do not tell their time, or none that can be, and are filed under
+    /// that of a neighbour.
+    pub without_time: u64,
 }
 
 /// Compares a reading of a window, oldest first, with what was committed of that window.
+///
+/// A record that does not tell its time is filed under its neighbour's, which can be another one at
+/// the next reading: it is known where a record of its content was committed at any time of the
+/// window.
 pub fn difference(read: impl IntoIterator<Item = Fingerprinted>, committed: &Counts) -> Difference {
     let mut seen: HashMap<(Timestamp, Fingerprint), u32> = HashMap::new();
-    let mut difference = Difference {
-        new: Vec::new(),
-        known: 0,
-    };
-    for Fingerprinted {
-        timed: TimedRecord { time, record },
-        fingerprint,
-    } in read
-    {
+    let mut seen_without_time: HashMap<Fingerprint, u32> = HashMap::new();
+    let committed_anywhere = LazyCell::new(|| {
+        let mut contents: HashMap<Fingerprint, u32> = HashMap::new();
+        for ((_, content), count) in committed {
+            *contents.entry(*content).or_insert(0) += count;
+        }
+        contents
+    });
+    let mut difference = Difference::default();
+    for Fingerprinted { timed, fingerprint } in read {
+        let TimedRecord { time, record, .. } = timed;
+        let committed_here = committed.get(&(time, fingerprint)).copied().unwrap_or(0);
         let ordinal = seen.entry((time, fingerprint)).or_insert(0);
-        *ordinal += 1;
         // The first copies are the ones that were read before; only the rest is new.
-        if *ordinal <= committed.get(&(time, fingerprint)).copied().unwrap_or(0) {
+        let is_known = if timed.is_own_time {
+            *ordinal += 1;
+            *ordinal <= committed_here
+        } else {
+            let copies = seen_without_time.entry(fingerprint).or_insert(0);
+            *copies += 1;
+            let is_known = *copies <= committed_anywhere.get(&fingerprint).copied().unwrap_or(0);
+            if !is_known {
+                *ordinal = (*ordinal).max(committed_here) + 1;
+                difference.without_time += 1;
+            }
+            is_known
+        };
+        if is_known {
             difference.known += 1;
             continue;
         }
-        let line = record.line().clone();
         difference.new.push(NewRecord {
             time,
             fingerprint,
             ordinal: *ordinal,
-            line,
+            line: record.line().clone(),
         });
     }
     difference
@@ -98,6 +120,7 @@ mod tests {
             timed: TimedRecord {
                 time: Timestamp::from_millis(time),
                 record,
+                is_own_time: true,
             },
         }
     }

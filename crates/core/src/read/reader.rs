@@ -94,6 +94,14 @@ impl<T: Send + 'static> Reader<T> {
                     tracing::debug!(estimate, "{window} is cut");
                     self.windows.too_many(window, estimate, end);
                 }
+                WindowRead::Unsettled => {
+                    tracing::warn!(
+                        "records keep arriving while {window} is read, in a log that is not \
+                         ordered from new to old: the next run reads it"
+                    );
+                    self.windows.leave_rest();
+                    return Ok(None);
+                }
                 WindowRead::Complete(complete) => {
                     tracing::debug!(
                         records = complete.records.len(),

@@ -1,6 +1,8 @@
 //! The `Source` trait: a log that can be asked for a span of time; and Confluence's, which is one.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +28,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Every kind that is about the service, the network or the credentials.
     async fn retention(&self) -> Result<Option<Duration>, Error>;
 
+    /// The most records that a page of this log has held: what is said to be the last page and
+    /// holds fewer was not cut. Zero where none is known.
+    fn largest_page(&self) -> usize {
+        0
+    }
+
     /// What identifies a record: a key of the log's own where it has one, else the fingerprint of
     /// the record's content.
     fn key(&self, record: &RawRecord) -> Fingerprint {
@@ -36,11 +44,20 @@ pub trait Source: fmt::Debug + Send + Sync {
 /// Pages that are asked for one after the other.
 #[async_trait]
 pub trait SourcePages: Send {
-    /// The next page; `None` behind the last.
+    /// The next page; `None` behind an empty one that has no next.
+    ///
+    /// Behind a page that is said to be the last, what lies there is asked for all the same, because
+    /// the saying can be wrong.
     ///
     /// # Errors
     /// Every kind that is about the service, the network or the credentials.
     async fn next(&mut self) -> Result<Option<SourcePage>, Error>;
+
+    /// Whether an offset changes what is given: far behind all records there is nothing.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    async fn heeds_offset(&mut self) -> Result<bool, Error>;
 }
 
 /// Records of one answer, in its order.
@@ -50,7 +67,7 @@ pub struct SourcePage {
     pub records: Vec<RawRecord>,
     /// The log's clock when it answered.
     pub server_time: Option<Timestamp>,
-    /// Whether another page may follow.
+    /// Whether another page follows, as far as the log says so.
     pub has_next: bool,
 }
 
@@ -59,6 +76,7 @@ pub struct SourcePage {
 pub struct SiteLog {
     client: AuditClient,
     search: Option<String>,
+    largest_page: Arc<AtomicUsize>,
 }
 
 impl SiteLog {
@@ -67,7 +85,15 @@ impl SiteLog {
         Self {
             client,
             search: None,
+            largest_page: Arc::default(),
         }
+    }
+
+    /// A page has held so many records before.
+    #[must_use]
+    pub fn with_largest_page(self, records: usize) -> Self {
+        self.largest_page.fetch_max(records, Ordering::Relaxed);
+        self
     }
 
     /// Only records one of whose values holds `text`.
@@ -92,7 +118,14 @@ impl Source for SiteLog {
         if let Some(search) = &self.search {
             query = query.search(search);
         }
-        Box::new(self.client.pages(&query))
+        Box::new(SiteLogPages {
+            pager: self.client.pages(&query),
+            largest_page: Arc::clone(&self.largest_page),
+        })
+    }
+
+    fn largest_page(&self) -> usize {
+        self.largest_page.load(Ordering::Relaxed)
     }
 
     async fn retention(&self) -> Result<Option<Duration>, Error> {
@@ -101,14 +134,32 @@ impl Source for SiteLog {
     }
 }
 
+struct SiteLogPages {
+    pager: Pager,
+    largest_page: Arc<AtomicUsize>,
+}
+
 #[async_trait]
-impl SourcePages for Pager {
+impl SourcePages for SiteLogPages {
     async fn next(&mut self) -> Result<Option<SourcePage>, Error> {
-        let page = self.try_next().await?;
-        Ok(page.map(|page| SourcePage {
-            records: page.records,
-            server_time: page.server_time,
-            has_next: self.position().is_some(),
+        if !self.pager.go_on_behind_last() {
+            return Ok(None);
+        }
+        let page = self.pager.try_next().await?;
+        Ok(page.map(|page| {
+            let has_next = self.pager.position().is_some();
+            self.largest_page
+                .fetch_max(page.records.len(), Ordering::Relaxed);
+            SourcePage {
+                records: page.records,
+                server_time: page.server_time,
+                has_next,
+            }
         }))
+    }
+
+    async fn heeds_offset(&mut self) -> Result<bool, Error> {
+        let far = self.pager.far_page().await?;
+        Ok(far.records.is_empty())
     }
 }

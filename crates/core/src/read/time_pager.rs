@@ -7,10 +7,11 @@
 //!
 //! Nothing here relies on what the documents leave open: whether the ends of a window are
 //! included (it asks for a millisecond more on each side and discards), how many records a page
-//! holds, and whether the newest come first. The order is checked on every page; where it does
-//! not hold, the window is read by offset until two readings agree.
+//! holds, whether the newest come first, and whether a page without a link to a next one is the
+//! last. The order is checked on every page; where it does not hold, the window is read by offset
+//! until two readings agree. The end is believed when it [is seen](behind).
 
-use crate::read::offset::read_by_offset;
+use crate::read::offset::{Behind, Bound, behind, read_by_offset};
 use crate::read::source::{Source, SourcePage, SourcePages};
 use crate::read::timed::{TimedRecord, after, before, newest_first, timed};
 use crate::read::window::Window;
@@ -55,6 +56,7 @@ pub struct TimePager<'a> {
     first: bool,
     done: bool,
     server_time: Option<Timestamp>,
+    clock: Option<Timestamp>,
 }
 
 impl<'a> TimePager<'a> {
@@ -69,6 +71,7 @@ impl<'a> TimePager<'a> {
             first: true,
             done: false,
             server_time: None,
+            clock: None,
         }
     }
 
@@ -76,6 +79,11 @@ impl<'a> TimePager<'a> {
     /// what this reads. `None` as well when there was no record in any answer.
     pub fn server_time(&self) -> Option<Timestamp> {
         self.server_time
+    }
+
+    /// The service's clock at its first answer, whether or not that held a record.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.clock
     }
 
     /// Whether nothing is left to read.
@@ -92,7 +100,8 @@ impl<'a> TimePager<'a> {
     /// Reads on.
     ///
     /// # Errors
-    /// Every kind that is about the service, the network or the credentials.
+    /// [`Paging`](crate::ErrorKind::Paging) when the service gives pages without end, and every
+    /// kind that is about the service, the network or the credentials.
     pub async fn step(&mut self) -> Result<TimePage, Error> {
         while !self.done {
             let begin = before(self.from);
@@ -100,7 +109,7 @@ impl<'a> TimePager<'a> {
                 .top
                 .map(|top| if self.end_included { top } else { after(top) });
             let mut pages = self.source.pages(begin, end);
-            let Some(page) = filled(&mut *pages).await? else {
+            let Some(mut page) = self.filled(&mut *pages).await? else {
                 self.done = true;
                 break;
             };
@@ -108,13 +117,24 @@ impl<'a> TimePager<'a> {
                 self.server_time = page.server_time;
             }
             let first = std::mem::replace(&mut self.first, false);
-            let last = !page.has_next;
-            let mut records = timed(page.records, self.top.unwrap_or(self.from));
+            let near = self.top.or(page.server_time).unwrap_or(self.from);
+            let mut records = timed(std::mem::take(&mut page.records), near);
+            let mut read_ahead = None;
+            let last = !page.has_next
+                && match behind(self.source, self.from, &records, &mut *pages).await? {
+                    Behind::Nothing => true,
+                    Behind::Page(next) => {
+                        read_ahead = Some(next);
+                        false
+                    }
+                    // Time tells, where the order is plain.
+                    Behind::Unknown => !is_plainly_ordered(&records),
+                };
             if last && first {
                 // The whole window in one answer: its order does not matter.
                 newest_first(&mut records);
             } else {
-                match self.order(&records, last, &mut *pages).await? {
+                match self.order(&records, last, &mut *pages, read_ahead).await? {
                     Order::NewestFirst => {}
                     Order::Other => return Ok(TimePage::Unordered),
                     Order::Unclear => return Ok(TimePage::Unclear),
@@ -165,30 +185,64 @@ impl<'a> TimePager<'a> {
         Ok(TimePage::End)
     }
 
+    /// The next page that holds a record; a page can be empty and yet have one behind it.
+    async fn filled(&mut self, pages: &mut dyn SourcePages) -> Result<Option<SourcePage>, Error> {
+        let mut bound = Bound::new(self.from);
+        while let Some(page) = pages.next().await? {
+            if self.first && self.clock.is_none() {
+                self.clock = page.server_time;
+            }
+            if !page.records.is_empty() {
+                return Ok(Some(page));
+            }
+            if !page.has_next {
+                return Ok(None);
+            }
+            bound.without_progress(0)?;
+        }
+        Ok(None)
+    }
+
     fn go_below(&mut self, time: Timestamp) {
         self.done = time <= self.from;
         self.top = Some(before(time));
     }
 
     /// The order of the log, by this page and, as long as there was too little to see, by those
-    /// behind it.
+    /// behind it, of which the first may have been read.
     async fn order(
         &mut self,
         records: &[TimedRecord],
         last: bool,
         pages: &mut dyn SourcePages,
+        mut read_ahead: Option<SourcePage>,
     ) -> Result<Order, Error> {
         let mut lowest = None;
         if !self.descends(records, &mut lowest) {
             return Ok(Order::Other);
         }
+        let mut bound = Bound::new(self.from);
         while !last && self.descents < CONVINCING {
-            let Some(page) = pages.next().await? else {
+            let next = match read_ahead.take() {
+                Some(page) => Some(page),
+                None => pages.next().await?,
+            };
+            let Some(page) = next else {
                 return Ok(Order::Unclear);
             };
+            if page.records.is_empty() {
+                if !page.has_next {
+                    return Ok(Order::Unclear);
+                }
+                bound.without_progress(0)?;
+            }
+            let descents = self.descents;
             let more = timed(page.records, lowest.unwrap_or(self.from));
             if !self.descends(&more, &mut lowest) {
                 return Ok(Order::Other);
+            }
+            if self.descents == descents && !more.is_empty() {
+                bound.without_progress(more.len())?;
             }
         }
         Ok(Order::NewestFirst)
@@ -207,12 +261,9 @@ impl<'a> TimePager<'a> {
     }
 }
 
-/// The next page that holds a record; a page can be empty and yet have one behind it.
-async fn filled(pages: &mut dyn SourcePages) -> Result<Option<SourcePage>, Error> {
-    while let Some(page) = pages.next().await? {
-        if !page.records.is_empty() {
-            return Ok(Some(page));
-        }
-    }
-    Ok(None)
+/// Whether these records alone show that the log is ordered from new to old.
+fn is_plainly_ordered(records: &[TimedRecord]) -> bool {
+    let descents = records.windows(2).filter(|two| two[0].time > two[1].time);
+    records.is_sorted_by(|newer, older| newer.time >= older.time)
+        && descents.count() >= CONVINCING as usize
 }

@@ -2,6 +2,11 @@
 
 use crate::{RawRecord, Timestamp};
 
+/// The years that a record of Confluence's can be from: what is outside is no time in milliseconds
+/// (seconds, microseconds, a negative number) and says nothing of where the record stands.
+const FIRST: Timestamp = Timestamp::from_millis(946_684_800_000); // 2000-01-01
+const LAST: Timestamp = Timestamp::from_millis(7_258_118_400_000); // 2200-01-01
+
 /// A record and the millisecond that it is filed under: its own time, or, where a record does not
 /// tell its time, that of its neighbour.
 #[derive(Clone, Debug)]
@@ -10,15 +15,26 @@ pub struct TimedRecord {
     pub time: Timestamp,
     /// The record.
     pub record: RawRecord,
+    /// Whether the record itself tells this time.
+    pub is_own_time: bool,
+}
+
+fn own_time(record: &RawRecord) -> Option<Timestamp> {
+    record.time().filter(|time| (FIRST..LAST).contains(time))
 }
 
 /// Files the records of a page; one that does not tell its time goes with the one before it, or
 /// where there is none with the one behind it, or with `near`.
 pub(super) fn timed(records: Vec<RawRecord>, near: Timestamp) -> Vec<TimedRecord> {
-    let mut time = records.iter().find_map(RawRecord::time).unwrap_or(near);
+    let mut time = records.iter().find_map(own_time).unwrap_or(near);
     let timed = records.into_iter().map(|record| {
-        time = record.time().unwrap_or(time);
-        TimedRecord { time, record }
+        let own = own_time(&record);
+        time = own.unwrap_or(time);
+        TimedRecord {
+            time,
+            record,
+            is_own_time: own.is_some(),
+        }
     });
     timed.collect()
 }

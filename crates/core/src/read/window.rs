@@ -172,6 +172,11 @@ impl<T> Windows<T> {
         });
     }
 
+    /// Leaves what has not been read.
+    pub(super) fn leave_rest(&mut self) {
+        self.items.clear();
+    }
+
     /// Takes a better guess of the present.
     pub(super) fn set_now(&mut self, now: Timestamp) {
         self.now = now.as_millis();

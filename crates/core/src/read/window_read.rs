@@ -2,10 +2,11 @@
 //! up early where it would hold more than fits.
 
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::read::offset::read_by_offset;
+use crate::read::offset::{Settled, never_settles, read_until_settled};
 use crate::read::source::Source;
 use crate::read::time_pager::{TimePage, TimePager};
 use crate::read::timed::TimedRecord;
@@ -23,6 +24,8 @@ pub(super) enum WindowRead<T> {
         /// Its end, or of an open one where its newest record is.
         end: Timestamp,
     },
+    /// It begins at the present and changes at every reading.
+    Unsettled,
 }
 
 /// A window that was read.
@@ -31,8 +34,10 @@ pub struct Complete<T> {
     pub window: Window,
     /// Oldest first.
     pub records: Vec<T>,
-    /// The service's clock when the reading began.
+    /// The service's clock when the reading began; `None` as well where no answer held a record.
     pub server_time: Option<Timestamp>,
+    /// The service's clock when the reading began, also where no answer held a record.
+    pub clock: Option<Timestamp>,
 }
 
 /// Reads `window`, if it holds no more than about `most` records. `now` is a guess of the present,
@@ -97,6 +102,7 @@ pub(super) async fn read_window<T: Send + 'static>(
         window,
         records,
         server_time: pager.server_time(),
+        clock: pager.clock(),
     }))
 }
 
@@ -129,6 +135,14 @@ fn warn_unordered() {
     });
 }
 
+/// Records arrive in a log without a known order anywhere, so that two readings up to the present
+/// may never agree. What is read then ends so long before the present.
+const RETREATS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_mins(1),
+    Duration::from_mins(15),
+];
+
 async fn without_order<T>(
     source: &Arc<dyn Source>,
     window: Window,
@@ -137,25 +151,37 @@ async fn without_order<T>(
     now: Timestamp,
     make: fn(&dyn Source, TimedRecord) -> T,
 ) -> Result<WindowRead<T>, Error> {
-    // What arrives at the open end while it is read would keep two readings from agreeing.
-    let closed = server_time.filter(|now| window.to.is_none() && *now >= window.from);
-    let window = Window {
-        to: window.to.or(closed),
-        ..window
-    };
-    let Some(mut records) = read_by_offset(&**source, window, most).await? else {
-        let end = window.to.unwrap_or(now);
-        return Ok(WindowRead::TooDense {
-            estimate: 2 * most as u64,
-            end,
-        });
-    };
-    records.reverse();
-    Ok(WindowRead::Complete(Complete {
-        window,
-        records: all(&**source, records, make),
-        server_time,
-    }))
+    for retreat in RETREATS {
+        // What arrives at the open end while it is read would keep two readings from agreeing.
+        let closed = server_time.map(|now| now.saturating_sub(retreat));
+        let window = Window {
+            to: window.to.or(closed.filter(|end| *end >= window.from)),
+            ..window
+        };
+        if !retreat.is_zero() && window.to.is_none() {
+            return Ok(WindowRead::Unsettled);
+        }
+        let mut records = match read_until_settled(&**source, window, most).await? {
+            Settled::Records(records) => records,
+            Settled::TooMany => {
+                let end = window.to.unwrap_or(now);
+                return Ok(WindowRead::TooDense {
+                    estimate: 2 * most as u64,
+                    end,
+                });
+            }
+            Settled::Never if server_time.is_some() && window.to == closed => continue,
+            Settled::Never => return Err(never_settles(window)),
+        };
+        records.reverse();
+        return Ok(WindowRead::Complete(Complete {
+            window,
+            records: all(&**source, records, make),
+            server_time,
+            clock: server_time,
+        }));
+    }
+    Err(never_settles(window))
 }
 
 /// Whether it is better to give up now: the more has been read, the better the estimate, and the
