@@ -2,8 +2,9 @@
 //!
 //! Confluence gives no record an id, so a record is named by a cryptographic hash of its content:
 //! whoever can name a page cannot hide an event behind another one. The hash is taken of a
-//! canonical form, because services reorder keys and change how they escape strings, and because
-//! some fields about the author are looked up when the log is read and not when it was written.
+//! canonical form of what identifies the event, because services reorder keys, change how they
+//! escape strings, and add fields, and because some fields about the author are looked up when the
+//! log is read and not when it was written. `json/canonical.rs` has the list, and why.
 
 use std::fmt;
 
@@ -11,9 +12,10 @@ use crate::json::canonical::canonical;
 
 /// 160 bits that name a record's content, the same on every host and for every order of keys.
 ///
-/// Left out are the author's `displayName`, `publicName`, `operations`, `accountType` and the
-/// collaborator and guest flags: they tell of the account as it is when the log is read. All other
-/// fields count, unknown ones too. Two real events can be identical to the byte, so records are
+/// It counts when it happened, to whom, from where, what, to what object, and what changed. Fields
+/// that are not known do not count, so that a field which the service adds makes no record another
+/// one; neither do the author's names, flags and permissions, which tell of the account as it is
+/// when the log is read. A record without any field that is known counts whole. Two real events can be identical to the byte, so records are
 /// counted by fingerprint, never merely tested for it.
 ///
 /// ```
@@ -99,6 +101,28 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_the_service_adds_or_leaves_out_where_it_is_empty_makes_no_other_record() {
+        let base = r#"{"author":{"type":"user","accountId":"1","username":""},"creationDate":5,"summary":"Page moved","description":"","affectedObject":{"name":"a","objectType":"Page"},"changedValues":[{"name":"n","oldValue":"","newValue":"1"}],"associatedObjects":[]}"#;
+        for same in [
+            r#"{"author":{"type":"user","accountId":"1"},"creationDate":5,"summary":"Page moved","affectedObject":{"name":"a","objectType":"Page"},"changedValues":[{"name":"n","newValue":"1"}]}"#,
+            r#"{"author":{"type":"user","accountId":"1","isBot":true},"creationDate":5,"summary":"Page moved","affectedObject":{"id":7,"name":"a","objectType":"Page"},"changedValues":[{"name":"n","oldValue":null,"newValue":"1","kind":"x"}],"region":"eu","superAdmin":true,"associatedObjects":null}"#,
+        ] {
+            assert_eq!(of(base), of(same), "{same}");
+        }
+        // What is known to differ does.
+        assert_ne!(
+            of(base),
+            of(&base.replace("Page moved", "Seite verschoben"))
+        );
+        assert_ne!(
+            of(base),
+            of(&base.replace("\"newValue\":\"1\"", "\"newValue\":\"2\""))
+        );
+        // A record of a shape that is not known counts whole.
+        assert_ne!(of(r#"{"event":1}"#), of(r#"{"event":2}"#));
+    }
+
+    #[test]
     fn every_other_difference_makes_another_record() {
         let base = r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1}}"#;
         for other in [
@@ -107,7 +131,6 @@ mod tests {
             r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"b","n":1}}"#,
             r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1.0}}"#,
             r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":"1"}}"#,
-            r#"{"author":{"accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1},"new":null}"#,
             r#"{"author":{"accountId":"1","accountId":"1"},"creationDate":5,"affectedObject":{"displayName":"a","n":1}}"#,
         ] {
             assert_ne!(of(base), of(other), "{other}");

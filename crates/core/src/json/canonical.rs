@@ -10,6 +10,22 @@
 //! | the record's time | `t`, its milliseconds in eight bytes, the lowest first |
 //! | what is nested too deeply | `d`, its text, end |
 //!
+//! Of the objects that the API's document describes only members that identify the event are
+//! written, and of those only what is not empty (`null`, `""`, `[]`, `{}`), so that a field which
+//! the service adds, or leaves out where it is empty, does not make another event:
+//!
+//! | object | members | why |
+//! |---|---|---|
+//! | record | `creationDate`, `author`, `remoteAddress` | when, who, from where |
+//! | | `category`, `summary`, `description` | what happened |
+//! | | `affectedObject`, `associatedObjects`, `changedValues` | to what, and from what to what |
+//! | `author` | `accountId`, `type`; `userKey`, `username` of old records | the account; how it is called and what it may do is looked up when the log is read |
+//! | `affectedObject`, `associatedObjects` | `name`, `objectType` | all that is documented |
+//! | `changedValues` | `name`, `oldValue`, `newValue`, their `hidden…` forms | all that is documented |
+//!
+//! `sysAdmin` and `superAdmin` are left out: what an account may do is a fact about the account. An
+//! object without any member that is known counts whole.
+//!
 //! The end is a byte that is in no text, so no two different records have the same form. It is
 //! written in one pass over the text, each value where it stands; only members whose keys are out
 //! of order are moved then.
@@ -20,17 +36,6 @@ use std::ops::Range;
 use crate::json::strings as json;
 use crate::record;
 
-/// What the account looks like at the time of reading.
-const VOLATILE: [&[u8]; 7] = [
-    b"accountType",
-    b"displayName",
-    b"externalCollaborator",
-    b"isExternalCollaborator",
-    b"isGuest",
-    b"operations",
-    b"publicName",
-];
-
 /// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
 const DEEPEST: usize = 64;
 
@@ -38,12 +43,81 @@ const DEEPEST: usize = 64;
 /// can write.
 const END: u8 = 0xff;
 
+/// What of the record a value is, which says which members of an object identify the event.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum Part {
     Record,
     Author,
     Time,
-    Elsewhere,
+    /// `{"name", "objectType"}`, or a list of such.
+    Object,
+    /// `{"name", "oldValue", "newValue"}`, or a list of such.
+    Change,
+    /// An author of whom nothing known is told.
+    UnknownAuthor,
+    Unknown,
+}
+
+impl Part {
+    /// Whether a member with this key identifies the event. Any key may, where none is known.
+    fn identifies(self, key: &[u8]) -> bool {
+        match self {
+            Self::Record => matches!(
+                key,
+                b"affectedObject"
+                    | b"associatedObjects"
+                    | b"author"
+                    | b"category"
+                    | b"changedValues"
+                    | b"creationDate"
+                    | b"description"
+                    | b"remoteAddress"
+                    | b"summary"
+            ),
+            Self::Author => matches!(key, b"accountId" | b"type" | b"userKey" | b"username"),
+            Self::Object => matches!(key, b"name" | b"objectType"),
+            Self::Change => matches!(
+                key,
+                b"hiddenNewValue" | b"hiddenOldValue" | b"name" | b"newValue" | b"oldValue"
+            ),
+            Self::UnknownAuthor => !matches!(
+                key,
+                b"accountType"
+                    | b"displayName"
+                    | b"externalCollaborator"
+                    | b"isExternalCollaborator"
+                    | b"isGuest"
+                    | b"operations"
+                    | b"publicName"
+            ),
+            Self::Time | Self::Unknown => true,
+        }
+    }
+
+    /// What the member with this key is.
+    fn member(self, key: &[u8]) -> Self {
+        match (self, key) {
+            (Self::Record, b"author") => Self::Author,
+            (Self::Record, b"creationDate") => Self::Time,
+            (Self::Record, b"affectedObject" | b"associatedObjects") => Self::Object,
+            (Self::Record, b"changedValues") => Self::Change,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// What an object is of which no member is known: then all of them count.
+    fn without_known_members(self) -> Option<Self> {
+        match self {
+            Self::Record | Self::Object | Self::Change => Some(Self::Unknown),
+            Self::Author => Some(Self::UnknownAuthor),
+            Self::Time | Self::UnknownAuthor | Self::Unknown => None,
+        }
+    }
+
+    /// Whether an empty value of this text is as good as none.
+    fn skips(self, value: &[u8]) -> bool {
+        self.without_known_members().is_some() && matches!(value, b"null" | b"\"\"" | b"[]" | b"{}")
+    }
 }
 
 /// Buffers larger than this are not kept for the next record.
@@ -84,7 +158,7 @@ pub(crate) fn canonical<T>(line: &[u8], take: impl FnOnce(&[u8]) -> T) -> T {
         members,
         sorted,
     };
-    form.write(0, Place::Record, 0);
+    form.write(0, Part::Record, 0);
     let taken = take(&form.out);
     if form.out.capacity() <= KEPT {
         BUFFERS.set(Buffers {
@@ -114,8 +188,8 @@ struct Member {
 
 impl Form<'_> {
     /// Writes the value that begins at `at`, and says where it ends.
-    fn write(&mut self, at: usize, place: Place, depth: usize) -> usize {
-        if place == Place::Time {
+    fn write(&mut self, at: usize, part: Part, depth: usize) -> usize {
+        if part == Part::Time {
             let end = json::value_end(self.text, at);
             if let Some(time) = record::time_of(&self.text[at.min(end)..end]) {
                 // The service is known to have written the time as a string for a while.
@@ -127,17 +201,17 @@ impl Form<'_> {
         match self.text.get(at) {
             Some(b'"') => self.write_string(b's', at),
             Some(b'{' | b'[') if depth >= DEEPEST => self.write_as_it_is(b'd', at),
-            Some(b'{') => self.write_object(at, place, depth),
-            Some(b'[') => self.write_array(at, depth),
+            Some(b'{') => self.write_object(at, part, depth),
+            Some(b'[') => self.write_array(at, part, depth),
             // Numbers as they are written, and the three words.
             _ => self.write_as_it_is(b'n', at),
         }
     }
 
-    fn write_object(&mut self, at: usize, place: Place, depth: usize) -> usize {
+    fn write_object(&mut self, at: usize, part: Part, depth: usize) -> usize {
         self.out.push(b'o');
-        let outer = self.members.len();
-        let mut in_order = true;
+        let (first, outer) = (at, self.members.len());
+        let (mut in_order, mut is_empty) = (true, true);
         let mut before = None;
         let mut at = at + 1;
         while self.text.get(at) == Some(&b'"') {
@@ -145,18 +219,20 @@ impl Form<'_> {
             at = self.write_string(b'k', at) + 1; // over the colon
             let key = begin + 1..self.out.len() - 1;
             let name = &self.out[key.clone()];
-            let is_volatile = place == Place::Author && VOLATILE.contains(&name);
-            let inner = match (place, name) {
-                (Place::Record, b"author") => Place::Author,
-                (Place::Record, b"creationDate") => Place::Time,
-                _ => Place::Elsewhere,
+            let (identifies, inner) = (part.identifies(name), part.member(name));
+            let prefix = prefix(name);
+            let value = at;
+            let is_skipped = if identifies {
+                at = self.write(value, inner, depth + 1);
+                part.skips(self.text.get(value..at).unwrap_or_default())
+            } else {
+                at = json::value_end(self.text, value);
+                true
             };
-            if is_volatile {
-                at = json::value_end(self.text, at);
+            is_empty = false;
+            if is_skipped {
                 self.out.truncate(begin);
             } else {
-                let prefix = prefix(name);
-                at = self.write(at, inner, depth + 1);
                 in_order &= before < Some(prefix);
                 before = Some(prefix);
                 let end = self.out.len();
@@ -166,6 +242,13 @@ impl Form<'_> {
                 break;
             }
             at += 1;
+        }
+        if !is_empty
+            && self.members.len() == outer
+            && let Some(part) = part.without_known_members()
+        {
+            self.out.pop();
+            return self.write_object(first, part, depth);
         }
         if !in_order {
             self.sort(outer);
@@ -184,29 +267,33 @@ impl Form<'_> {
             sorted,
             ..
         } = self;
-        let its = &mut members[outer..];
-        let Some(first) = its.first() else {
+        let members = &mut members[outer..];
+        let Some(first) = members.first() else {
             return;
         };
         let begin = first.key.start - 1;
         // Stable: a key that stands twice keeps both values, in their order.
-        its.sort_by(|a, b| {
+        members.sort_by(|a, b| {
             let by_prefix = a.prefix.cmp(&b.prefix);
             by_prefix.then_with(|| out[a.key.clone()].cmp(&out[b.key.clone()]))
         });
         sorted.clear();
-        for member in its.iter() {
+        for member in members.iter() {
             sorted.extend_from_slice(&out[member.key.start - 1..member.end]);
         }
         out.truncate(begin);
         out.extend_from_slice(sorted);
     }
 
-    fn write_array(&mut self, at: usize, depth: usize) -> usize {
+    fn write_array(&mut self, at: usize, part: Part, depth: usize) -> usize {
         self.out.push(b'a');
+        let element = match part {
+            Part::Object | Part::Change => part,
+            _ => Part::Unknown,
+        };
         let mut at = at + 1;
         while !matches!(self.text.get(at), None | Some(b']')) {
-            at = self.write(at, Place::Elsewhere, depth + 1);
+            at = self.write(at, element, depth + 1);
             if self.text.get(at) != Some(&b',') {
                 break;
             }
@@ -284,13 +371,13 @@ mod tests {
     use super::*;
 
     /// The same, value by value: slow and plain.
-    fn plainly(out: &mut Vec<u8>, text: &[u8], place: Place, depth: usize) {
+    fn plainly(out: &mut Vec<u8>, text: &[u8], part: Part, depth: usize) {
         let write = |out: &mut Vec<u8>, kind: u8, bytes: &[u8]| {
             out.push(kind);
             out.extend_from_slice(bytes);
             out.push(END);
         };
-        if place == Place::Time
+        if part == Part::Time
             && let Some(time) = record::time_of(text)
         {
             out.push(b't');
@@ -301,27 +388,33 @@ mod tests {
             Some(b'"') => write(out, b's', &json::unescape(text)),
             Some(b'{' | b'[') if depth >= DEEPEST => write(out, b'd', text),
             Some(b'{') => {
-                let mut members: Vec<(Cow<'_, [u8]>, &[u8])> = json::members(text)
+                let all: Vec<(Cow<'_, [u8]>, &[u8])> = json::members(text)
                     .map(|member| (json::unescape(&text[member.key]), &text[member.value]))
-                    .filter(|(key, _)| place != Place::Author || !VOLATILE.contains(&key.as_ref()))
                     .collect();
+                let mut members = all.clone();
+                members.retain(|(key, value)| part.identifies(key) && !part.skips(value));
+                if members.is_empty()
+                    && !all.is_empty()
+                    && let Some(part) = part.without_known_members()
+                {
+                    return plainly(out, text, part, depth);
+                }
                 members.sort_by(|a, b| a.0.cmp(&b.0));
                 out.push(b'o');
                 for (key, value) in members {
-                    let inner = match (place, key.as_ref()) {
-                        (Place::Record, b"author") => Place::Author,
-                        (Place::Record, b"creationDate") => Place::Time,
-                        _ => Place::Elsewhere,
-                    };
                     write(out, b'k', &key);
-                    plainly(out, value, inner, depth + 1);
+                    plainly(out, value, part.member(&key), depth + 1);
                 }
                 out.push(END);
             }
             Some(b'[') => {
+                let inner = match part {
+                    Part::Object | Part::Change => part,
+                    _ => Part::Unknown,
+                };
                 out.push(b'a');
                 for element in json::elements(text) {
-                    plainly(out, &text[element], Place::Elsewhere, depth + 1);
+                    plainly(out, &text[element], inner, depth + 1);
                 }
                 out.push(END);
             }
@@ -334,6 +427,11 @@ mod tests {
             Just("author".to_owned()),
             Just("creationDate".to_owned()),
             Just("displayName".to_owned()),
+            Just("accountId".to_owned()),
+            Just("changedValues".to_owned()),
+            Just("affectedObject".to_owned()),
+            Just("name".to_owned()),
+            Just("summary".to_owned()),
             Just("\\u0061uthor".to_owned()),
             "[a-e\\\\\"é]{0,12}".prop_map(|key| {
                 let quoted = serde_json::Value::from(key).to_string();
@@ -345,6 +443,7 @@ mod tests {
     fn compact() -> impl Strategy<Value = String> {
         let scalar = prop_oneof![
             Just("null".to_owned()),
+            Just("\"\"".to_owned()),
             Just("true".to_owned()),
             any::<i64>().prop_map(|number| number.to_string()),
             Just("1.643097111962E12".to_owned()),
@@ -369,7 +468,7 @@ mod tests {
         #[test]
         fn one_pass_writes_what_value_by_value_is_written(text in compact()) {
             let mut expected = Vec::new();
-            plainly(&mut expected, text.as_bytes(), Place::Record, 0);
+            plainly(&mut expected, text.as_bytes(), Part::Record, 0);
             let form = canonical(text.as_bytes(), <[u8]>::to_vec);
             prop_assert_eq!(form, expected);
         }
