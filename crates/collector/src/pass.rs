@@ -3,6 +3,8 @@
 //! Each window makes one commit, whole and with its watermark; a crash costs the window in hand
 //! and nothing else.
 
+mod clock;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use crate::delivery::{Delivery, DeliveryRetry, Progress};
 use crate::metrics::{HourlyCounts, Lateness};
 use crate::site::Site;
 use crate::spool::{Commit, SiteState, Spool};
-use crate::{Error, Result, SiteId};
+use crate::{Error, ErrorKind, Result, SiteId};
 
 /// Counts are kept for this long beyond the longest step back.
 const MARGIN: Duration = Duration::from_hours(1);
@@ -64,6 +66,8 @@ pub struct PassSummary {
     pub duplicates: u64,
     /// New records older than the watermark at the beginning: they arrived late.
     pub late: u64,
+    /// New records that tell no time, or one that cannot be.
+    pub without_time: u64,
     /// How late the latest of them was at least: how far its time lies behind that watermark.
     pub late_by: Duration,
     /// How late each of them was.
@@ -170,6 +174,7 @@ pub async fn count(
 /// A pass over one site.
 struct Pass<'a> {
     reader: Reader<Fingerprinted>,
+    runtime: &'a dyn Runtime,
     site: SiteId,
     /// What the messages call the site.
     name: &'a str,
@@ -180,6 +185,8 @@ struct Pass<'a> {
     began: Timestamp,
     /// The watermark before the pass.
     since: Option<Timestamp>,
+    /// Where a first pass was told to begin, until it is known that this is not in the future.
+    start: Option<Timestamp>,
     /// The steps that the end of this pass completes.
     completes: Vec<(String, Timestamp)>,
     summary: PassSummary,
@@ -193,14 +200,14 @@ impl<'a> Pass<'a> {
         site: &'a Site,
         spool: Option<&'a dyn Spool>,
         options: &'a PassOptions,
-        runtime: &dyn Runtime,
+        runtime: &'a dyn Runtime,
     ) -> Result<Self> {
         let (name, schedule) = (site.name.as_str(), options.schedule.as_slice());
+        let now = runtime.now();
         let state = match spool {
-            Some(spool) => spool.site(&site.id).await?,
+            Some(spool) => believable_state(&*source, site, spool, now).await?,
             None => SiteState::default(),
         };
-        let now = runtime.now();
         let due = lookback::due(schedule, &state.rereads, now);
         let completes = due.iter().map(|step| (step.name.clone(), now)).collect();
         let (from, silent) = if let Some(watermark) = state.watermark {
@@ -218,12 +225,14 @@ impl<'a> Pass<'a> {
         let span = Window { from, to: None };
         Ok(Self {
             reader: Reader::new(source, Fingerprinted::of, span, now, silent, options.jobs),
+            runtime,
             site: site.id.clone(),
             name,
             spool,
             schedule,
             began: now,
             since: state.watermark,
+            start: options.start.filter(|_| state.watermark.is_none()),
             completes,
             summary: PassSummary {
                 watermark: state.watermark,
@@ -252,14 +261,47 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A first pass that begins where nothing can be yet would find nothing, now and later.
+    fn refuse_start_in_the_future(&mut self, whole: &Complete<Fingerprinted>) -> Result<()> {
+        let Some(start) = self.start.take() else {
+            return Ok(());
+        };
+        let host = self.runtime.now();
+        if !whole.records.is_empty() || !clock::is_future(start, whole.clock, host) {
+            return Ok(());
+        }
+        let clocks = match whole.clock {
+            Some(service) => format!("the site's clock says {service}, this host's {host}"),
+            None => format!("this host's clock says {host}"),
+        };
+        Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "site {}: the start {start} lies in the future: {clocks}",
+                self.name
+            ),
+            "Give an earlier start (--since, or `start` in [collect]). If the date is as it should \
+             be, set this host's clock: an age such as 7d is counted from it.",
+        ))
+    }
+
     async fn compare(&mut self, whole: Complete<Fingerprinted>) -> Result<Commit> {
         let Window { from, to } = whole.window;
-        // What the service's clock has not reached may still be written. Without that clock the
-        // newest record tells how far the log has come; a clock of ours is never asked, and where
-        // a window begins may come from it. A window without records moves nothing: a service that
-        // has lost sight of its log answers the same.
-        let newest = whole.records.last().map(|named| named.timed.time);
-        let read_until = whole.server_time.or(newest);
+        self.refuse_start_in_the_future(&whole)?;
+        // What the service's clock has not reached may still be written. A window without records
+        // moves nothing: a service that has lost sight of its log answers the same.
+        let host = self.runtime.now();
+        let times = whole.records.iter().map(|record| record.timed.time);
+        let read_until = clock::read_until(whole.server_time, host, times);
+        if let Some(service) = whole.server_time
+            && read_until != Some(service)
+        {
+            tracing::warn!(
+                "site {}: its clock says {service} and this host's {host}: until they agree, what \
+                 has been read is told by the records, and more is read again",
+                self.name
+            );
+        }
         let end = read_until.map(|read| to.map_or(read, |to| to.min(read)));
         let watermark = self.summary.watermark.max(end).unwrap_or(from);
 
@@ -270,6 +312,15 @@ impl<'a> Pass<'a> {
         };
         let difference = difference(whole.records, &counts);
         self.summary.new += difference.new.len() as u64;
+        if difference.without_time > 0 {
+            self.summary.without_time += difference.without_time;
+            tracing::warn!(
+                records = difference.without_time,
+                "site {}: records tell no time, or one that cannot be; they are delivered with \
+                 those beside them",
+                self.name
+            );
+        }
         self.summary.duplicates += difference.known;
         for new in &difference.new {
             self.summary.hours.add(new.time, 1);
@@ -307,6 +358,41 @@ impl<'a> Pass<'a> {
             },
         })
     }
+}
+
+/// How far the reading of a site has come, as far as that can be: a watermark that lies ahead of
+/// every clock (two of them were wrong at once) would leave out all that happens until then.
+async fn believable_state(
+    source: &dyn Source,
+    site: &Site,
+    spool: &dyn Spool,
+    host: Timestamp,
+) -> Result<SiteState> {
+    let state = spool.site(&site.id).await?;
+    let Some(watermark) = state
+        .watermark
+        .filter(|mark| clock::is_future(*mark, None, host))
+    else {
+        return Ok(state);
+    };
+    let page = source.pages(watermark, None).next().await;
+    let page = page.map_err(|error| Error::service(&site.name, error))?;
+    let service = page.and_then(|page| page.server_time);
+    if service.is_some_and(|service| !clock::is_future(watermark, None, service)) {
+        // It is this host's clock that is behind.
+        return Ok(state);
+    }
+    let latest = service.map_or(host, |service| service.min(host));
+    let (first, last) = (Timestamp::from_millis(i64::MIN), latest);
+    let counted = spool.counts(&site.id, first, last).await?;
+    let read = counted.last_key_value().map(|((time, _), _)| *time);
+    let back_to = read.unwrap_or(latest);
+    tracing::warn!(
+        "site {}: all was said to be read up to {watermark}, which lies in the future; reading goes \
+         on from {back_to}. Compare with `confluence-audit verify` what may be missing",
+        site.name
+    );
+    spool.rewind(&site.id, back_to).await
 }
 
 /// Before when the site keeps nothing, by its own word or by the documents'.
