@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::answer::Answer;
 use crate::config::AUDIT_SCOPE;
-use crate::refusal;
-use crate::site::{Site, lock};
+use crate::error_response;
+use crate::response::Answer;
+use crate::state::{Site, lock};
 
 /// The host that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,26 +28,26 @@ pub(crate) fn admit(site: &Site, door: Door, authorization: Option<&str>) -> Res
             match door {
                 Door::Gateway if is(&config.api_token) => !config.account.missing_scope,
                 Door::Own if is(&config.unscoped_token) => true,
-                _ if config.account.html_401 => return Err(refusal::unauthorized_page()),
-                _ => return Err(refusal::unauthorized()),
+                _ if config.account.html_401 => return Err(error_response::unauthorized_page()),
+                _ => return Err(error_response::unauthorized()),
             }
         }
         Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") && door == Door::Gateway => {
             match lock(&site.oauth).scopes(value.trim(), now) {
                 Some(scopes) => scopes.iter().any(|scope| scope == AUDIT_SCOPE),
-                None => return Err(refusal::unauthorized()),
+                None => return Err(error_response::unauthorized()),
             }
         }
-        _ => return Err(refusal::unauthorized()),
+        _ => return Err(error_response::unauthorized()),
     };
     if !scoped {
-        return Err(refusal::scope_mismatch());
+        return Err(error_response::scope_mismatch());
     }
     if config.account.plan_free {
-        return Err(refusal::free_plan());
+        return Err(error_response::free_plan());
     }
     if config.account.not_admin {
-        return Err(refusal::not_permitted());
+        return Err(error_response::not_permitted());
     }
     Ok(())
 }

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use flate2::Crc;
 use jiff::Timestamp;
 
-use crate::answer::Answer;
+use crate::error_response::bad_request;
+use crate::generator::World;
 use crate::quirks::Order;
 use crate::record::{Object, Record};
-use crate::refusal::bad_request;
+use crate::response::Answer;
 use crate::selection::Selection;
-use crate::world::World;
 
 const HEADER: &str = "\"Date\",\"Author\",\"Author Id\",\"IP Address\",\"Category\",\"Summary\",\"Description\",\
     \"Affected Object\",\"Affected Object Type\",\"Changed Values\",\"Associated Objects\"\r\n";

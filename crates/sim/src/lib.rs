@@ -35,32 +35,32 @@
 //! | `POST /_sim/records?count=5&late=10m&twins=true` (or `at=`) | inserts records, answers with their lines |
 
 mod access;
-mod answer;
 mod arrival;
 mod body;
 mod config;
+mod control;
+mod error_response;
 mod export;
-mod fast;
 mod fault;
+mod generator;
+mod ground_truth;
+mod handler;
 mod hostile;
 mod kinds;
 mod log;
 mod oauth;
 mod page;
+mod page_cache;
 mod query;
 mod quirks;
 mod record;
-mod refusal;
-mod request;
+mod response;
 mod route;
 mod selection;
 mod server;
 mod sim;
-mod site;
+mod state;
 mod stats;
-mod tools;
-mod truth;
-mod world;
 
 pub use arrival::{Arrival, NewRecords, When};
 pub use config::{
@@ -68,8 +68,8 @@ pub use config::{
     Retention, SimConfig, UNSCOPED_TOKEN,
 };
 pub use fault::{Fault, FaultRates, RetryHeader};
+pub use ground_truth::Truth;
 pub use oauth::Consent;
 pub use quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 pub use sim::Sim;
 pub use stats::{Seen, Stats};
-pub use truth::Truth;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 
-use crate::site::lock;
+use crate::state::lock;
 
 /// Entries in a block.
 const BLOCK: usize = 1024;

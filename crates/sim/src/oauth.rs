@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::answer::Answer;
 use crate::config::{AUDIT_SCOPE, OAuthConfig};
+use crate::error_response;
+use crate::generator::uuid;
 use crate::log::mix;
-use crate::refusal;
-use crate::world::uuid;
+use crate::response::Answer;
 
 const DAY: i64 = 86_400_000;
 /// A refresh token that was not used for so long is dead.
@@ -127,10 +127,10 @@ impl OAuth {
                 .map_or("", |(_, value)| value.as_str())
         };
         if get("client_id") != self.config.client_id || get("response_type") != "code" {
-            return refusal::bad_request("Unknown client_id or response_type");
+            return error_response::bad_request("Unknown client_id or response_type");
         }
         let Ok(mut target) = Url::parse(get("redirect_uri")) else {
-            return refusal::bad_request("redirect_uri is not registered for this app");
+            return error_response::bad_request("redirect_uri is not registered for this app");
         };
         if self.config.decline {
             target

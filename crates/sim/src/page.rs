@@ -7,13 +7,13 @@ use fastrand::Rng;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::fast::Fast;
+use crate::generator::World;
 use crate::log::{Entry, Log, mix};
+use crate::page_cache::Fast;
 use crate::query::Asked;
 use crate::quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use crate::record::Record;
 use crate::selection::Selection;
-use crate::world::World;
 
 /// The stretch within which [`Order::Shuffled`] shuffles.
 const SHUFFLED: usize = 4_096;

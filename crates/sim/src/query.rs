@@ -2,8 +2,8 @@
 
 use url::form_urlencoded;
 
-use crate::answer::Answer;
-use crate::refusal::bad_request;
+use crate::error_response::bad_request;
+use crate::response::Answer;
 
 /// The documented default of `limit`.
 const LIMIT: usize = 1_000;

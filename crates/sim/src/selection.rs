@@ -1,9 +1,9 @@
 //! The records that a request selects, before they are ordered and cut into pages.
 
+use crate::generator::World;
 use crate::log::{Entry, Log};
 use crate::query::Asked;
 use crate::quirks::Quirks;
-use crate::world::World;
 
 /// How many entries a search looks through at a time.
 const STRIDE: usize = 4_096;

@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::request::Fate;
-use crate::site::{Site, lock};
+use crate::handler::Fate;
+use crate::state::{Site, lock};
 
 /// Serves until `stop` resolves, then closes all connections.
 pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut stop: oneshot::Receiver<()>) {

@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use crate::ground_truth::Truth;
 use crate::oauth::Consent;
 use crate::server::serve;
-use crate::site::{Site, lock};
+use crate::state::{Site, lock};
 use crate::stats::{Seen, Stats};
-use crate::truth::Truth;
 use crate::{Arrival, Fault, FaultRates, NewRecords, Quirks, SimConfig};
 
 /// A site that serves on loopback until it is dropped.

@@ -10,20 +10,20 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::access::admit;
-use crate::answer::{Answer, End};
 use crate::body::Body;
+use crate::control;
+use crate::error_response;
 use crate::export::export;
 use crate::fault::Fault;
+use crate::generator::uuid;
 use crate::log::mix;
 use crate::page::Pager;
 use crate::query::{Asked, pairs};
-use crate::refusal;
+use crate::response::{Answer, End};
 use crate::route::Route;
 use crate::selection::Selection;
-use crate::site::{Site, lock};
+use crate::state::{Site, lock};
 use crate::stats::Seen;
-use crate::tools;
-use crate::world::uuid;
 
 /// The most that a request's body may hold.
 const BODY: usize = 64 * 1024;
@@ -54,7 +54,7 @@ impl Site {
             wait(by).await;
         }
         let retry_after = lock(&self.fortune).rates.retry_after;
-        let mut answer = match refusal::instead(fault, retry_after, self.now()) {
+        let mut answer = match error_response::instead(fault, retry_after, self.now()) {
             Some(answer) => answer,
             // Also where the answer is about to get lost: what it brought about stays.
             None => self.dispatch(route, number, salt, &parts, body).await,
@@ -96,10 +96,10 @@ impl Site {
         body: Incoming,
     ) -> Answer {
         if route == Route::Nowhere {
-            return refusal::not_found();
+            return error_response::not_found();
         }
         if parts.method != route.method() {
-            return refusal::wrong_method();
+            return error_response::wrong_method();
         }
         let query = parts.uri.query();
         let authorization = parts
@@ -122,7 +122,7 @@ impl Site {
                     let now = self.now();
                     lock(&self.oauth).token(&body.to_bytes(), now)
                 }
-                Err(_) => refusal::bad_request("The body is too long or cut"),
+                Err(_) => error_response::bad_request("The body is too long or cut"),
             },
             Route::Resources => {
                 let now = self.now();
@@ -130,15 +130,15 @@ impl Site {
                 let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
                 match bearer.and_then(|token| oauth.scopes(token, now)) {
                     Some(_) => oauth.resources(&self.config.cloud_id, &self.url, salt),
-                    None => refusal::unauthorized(),
+                    None => error_response::unauthorized(),
                 }
             }
-            Route::Truth => tools::tell_truth(self, query),
+            Route::Truth => control::tell_truth(self, query),
             Route::Stats => {
                 Answer::json(200, &serde_json::to_value(self.stats()).unwrap_or_default())
             }
-            Route::Records => tools::insert_by_hand(self, query),
-            Route::Nowhere => refusal::not_found(),
+            Route::Records => control::insert_by_hand(self, query),
+            Route::Nowhere => error_response::not_found(),
         }
     }
 
@@ -214,7 +214,9 @@ impl Site {
         answer.headers.push(("atl-request-id", trace));
         if !quirks.omit_date {
             let now = Timestamp::from_millisecond(self.now()).unwrap_or_default();
-            answer.headers.push(("Date", refusal::http_date(now)));
+            answer
+                .headers
+                .push(("Date", error_response::http_date(now)));
         }
         if quirks.deprecation_warning && !route.is_tool() {
             let warning = "299 - \"This endpoint is deprecated and will be removed\"".to_owned();

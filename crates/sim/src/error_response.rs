@@ -6,8 +6,8 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::fault::{Fault, RetryHeader};
+use crate::response::Answer;
 
 /// The answer that stands in for the right one, if the fault is of that kind.
 pub(crate) fn instead(fault: Fault, retry_after: Duration, now: i64) -> Option<Answer> {

@@ -6,14 +6,14 @@ use fastrand::Rng;
 use jiff::Timestamp;
 
 use crate::config::SimConfig;
-use crate::fast::Fast;
 use crate::fault::Fortune;
+use crate::generator::World;
+use crate::ground_truth::Truth;
 use crate::log::{Entry, Log, mix};
 use crate::oauth::OAuth;
+use crate::page_cache::Fast;
 use crate::quirks::Quirks;
 use crate::stats::{Book, Stats};
-use crate::truth::Truth;
-use crate::world::World;
 use crate::{Arrival, NewRecords, When};
 
 const DAY: i64 = 86_400_000;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::answer::Answer;
+use crate::error_response;
 use crate::query::pairs;
-use crate::refusal;
-use crate::site::Site;
+use crate::response::Answer;
+use crate::state::Site;
 use crate::{NewRecords, When};
 
 /// `GET /_sim/truth?from=&to=`.
@@ -21,7 +21,7 @@ pub(crate) fn tell_truth(site: &Site, query: Option<&str>) -> Answer {
     };
     match (bound("from", i64::MIN), bound("to", i64::MAX)) {
         (Ok(from), Ok(to)) => Answer::stream("application/x-ndjson", site.truth(from, to).ndjson()),
-        _ => refusal::bad_request("from and to are epoch milliseconds"),
+        _ => error_response::bad_request("from and to are epoch milliseconds"),
     }
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn insert_by_hand(site: &Site, query: Option<&str>) -> Answer {
             _ => false,
         };
         if !known {
-            return refusal::bad_request(
+            return error_response::bad_request(
                 "known are count=5, late=10m, at=1774540800000 and twins=true",
             );
         }

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
+use crate::generator::World;
 use crate::log::Log;
-use crate::site::lock;
-use crate::world::World;
+use crate::state::lock;
 
 /// Records in a piece.
 const PIECE: usize = 64;

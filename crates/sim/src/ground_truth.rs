@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::generator::World;
 use crate::log::{Entry, Log};
-use crate::world::World;
 
 /// Entries taken from the log at a time.
 const STRIDE: usize = 1_024;
