@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::config::AUDIT_SCOPE;
 use crate::error_response;
+use crate::lock::lock;
 use crate::response::Answer;
-use crate::state::{Site, lock};
+use crate::state::Site;
 
 /// The host that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Arrival, FaultRates, Quirks};
+use crate::arrival::Arrival;
+use crate::fault::FaultRates;
+use crate::quirks::Quirks;
 
 /// The email that goes with both API tokens unless the configuration says otherwise.
 pub const EMAIL: &str = "auditor@example.com";

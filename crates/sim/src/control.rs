@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::arrival::{NewRecords, When};
 use crate::error_response;
 use crate::query::pairs;
 use crate::response::Answer;
 use crate::state::Site;
-use crate::{NewRecords, When};
 
 /// `GET /_sim/truth?from=&to=`.
 pub(crate) fn tell_truth(site: &Site, query: Option<&str>) -> Answer {

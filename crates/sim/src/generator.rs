@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::hostile;
 use crate::kinds::{KINDS, Noun};
-use crate::log::{Entry, mix};
+use crate::log::Entry;
+use crate::random::{mix, uuid};
 use crate::record::{Account, Author, Change, EventContext, Object, Record, Text};
 
 use Noun::{App, Email, Group, Nothing, Number, Page, Permission, Person, Space, SpaceKey, Word};
@@ -215,19 +216,6 @@ fn account_id(number: u64) -> String {
         1 => format!("{a:016x}{b:016x}"),
         _ => format!("{}:{}", 557_058 + number % 20, uuid(a, b)),
     }
-}
-
-/// A UUID of version 4 from two numbers.
-pub(crate) fn uuid(a: u64, b: u64) -> String {
-    let (a, b) = (a & !0xF000 | 0x4000, b & !(0xC << 60) | (0x8 << 60));
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        a >> 32,
-        (a >> 16) & 0xFFFF,
-        a & 0xFFFF,
-        b >> 48,
-        b & 0xFFFF_FFFF_FFFF
-    )
 }
 
 fn address(rng: &mut Rng) -> Text {

@@ -15,14 +15,14 @@ use crate::control;
 use crate::error_response;
 use crate::export::export;
 use crate::fault::Fault;
-use crate::generator::uuid;
-use crate::log::mix;
+use crate::lock::lock;
 use crate::page::Pager;
 use crate::query::{Asked, pairs};
+use crate::random::{mix, uuid};
 use crate::response::{Answer, End};
 use crate::route::Route;
 use crate::selection::Selection;
-use crate::state::{Site, lock};
+use crate::state::Site;
 use crate::stats::Seen;
 
 /// The most that a request's body may hold.

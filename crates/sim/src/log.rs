@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 
-use crate::state::lock;
+use crate::lock::lock;
+use crate::random::mix;
 
 /// Entries in a block.
 const BLOCK: usize = 1024;
@@ -21,14 +22,6 @@ const CACHED: usize = 64;
 pub(crate) struct Entry {
     pub(crate) time: i64,
     pub(crate) key: u64,
-}
-
-/// A number that looks random, from two: the finaliser of `splitmix64` over both.
-pub(crate) fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// The whole log, sorted by time. A clone is a snapshot and costs three pointers.

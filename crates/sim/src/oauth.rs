@@ -7,8 +7,7 @@ use url::Url;
 
 use crate::config::{AUDIT_SCOPE, OAuthConfig};
 use crate::error_response;
-use crate::generator::uuid;
-use crate::log::mix;
+use crate::random::{mix, uuid};
 use crate::response::Answer;
 
 const DAY: i64 = 86_400_000;

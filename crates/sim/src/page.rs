@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::generator::World;
-use crate::log::{Entry, Log, mix};
+use crate::log::{Entry, Log};
 use crate::page_cache::Fast;
 use crate::query::Asked;
 use crate::quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
+use crate::random::mix;
 use crate::record::Record;
 use crate::selection::Selection;
 

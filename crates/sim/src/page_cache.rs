@@ -11,8 +11,8 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use crate::generator::World;
+use crate::lock::lock;
 use crate::log::Log;
-use crate::state::lock;
 
 /// Records in a piece.
 const PIECE: usize = 64;

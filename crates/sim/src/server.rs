@@ -13,7 +13,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::handler::Fate;
-use crate::state::{Site, lock};
+use crate::lock::lock;
+use crate::state::Site;
 
 /// Serves until `stop` resolves, then closes all connections.
 pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut stop: oneshot::Receiver<()>) {

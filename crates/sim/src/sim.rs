@@ -8,12 +8,16 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use crate::arrival::{Arrival, NewRecords};
+use crate::config::SimConfig;
+use crate::fault::{Fault, FaultRates};
 use crate::ground_truth::Truth;
+use crate::lock::lock;
 use crate::oauth::Consent;
+use crate::quirks::Quirks;
 use crate::server::serve;
-use crate::state::{Site, lock};
+use crate::state::Site;
 use crate::stats::{Seen, Stats};
-use crate::{Arrival, Fault, FaultRates, NewRecords, Quirks, SimConfig};
 
 /// A site that serves on loopback until it is dropped.
 ///

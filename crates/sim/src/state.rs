@@ -1,27 +1,24 @@
 //! The site's state: its log, its clock, what it knows of its callers, and the records that arrive.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use fastrand::Rng;
 use jiff::Timestamp;
 
+use crate::arrival::{Arrival, NewRecords, When};
 use crate::config::SimConfig;
 use crate::fault::Fortune;
 use crate::generator::World;
 use crate::ground_truth::Truth;
-use crate::log::{Entry, Log, mix};
+use crate::lock::lock;
+use crate::log::{Entry, Log};
 use crate::oauth::OAuth;
 use crate::page_cache::Fast;
 use crate::quirks::Quirks;
+use crate::random::mix;
 use crate::stats::{Book, Stats};
-use crate::{Arrival, NewRecords, When};
 
 const DAY: i64 = 86_400_000;
-
-/// Locks, also after another thread panicked: a test that fails should fail with its own message.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// One site. Locks are held for single steps only, never two at once.
 pub(crate) struct Site {
