@@ -1,4 +1,4 @@
-//! Records that come into the log after the start: by hand, or by themselves while a client pages.
+//! Records added to the log after the start: by a test, or by themselves while a client pages.
 
 use std::time::Duration;
 

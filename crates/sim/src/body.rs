@@ -1,4 +1,4 @@
-//! A response body that can break its promise.
+//! A response body that can end before its announced length.
 
 use std::io;
 use std::pin::Pin;
@@ -15,17 +15,17 @@ const FLUSH: Duration = Duration::from_millis(5);
 /// Chunks, and then the end, or not.
 pub(crate) struct Body {
     chunks: Box<dyn Iterator<Item = Bytes> + Send>,
-    promised: Option<u64>,
+    length: Option<u64>,
     breaks: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body {
     /// The whole of the bytes, with their length announced.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        let promised = Some(bytes.len() as u64);
+        let length = Some(bytes.len() as u64);
         Self {
             chunks: Box::new(std::iter::once(bytes)),
-            promised,
+            length,
             breaks: None,
         }
     }
@@ -34,17 +34,17 @@ impl Body {
     pub(crate) fn stream(chunks: Box<dyn Iterator<Item = Bytes> + Send>) -> Self {
         Self {
             chunks,
-            promised: None,
+            length: None,
             breaks: None,
         }
     }
 
-    /// A part, though `promised` bytes are announced (or chunks, without a number), and an abort `after` a while.
-    pub(crate) fn broken(part: Bytes, promised: Option<u64>, after: Option<Duration>) -> Self {
+    /// A part, though `length` bytes are announced (or chunks, without a number), and an abort `after` a while.
+    pub(crate) fn broken(part: Bytes, length: Option<u64>, after: Option<Duration>) -> Self {
         let breaks = Some(Box::pin(sleep(after.unwrap_or(FLUSH))));
         Self {
             chunks: Box::new(std::iter::once(part)),
-            promised,
+            length,
             breaks,
         }
     }
@@ -69,7 +69,6 @@ impl hyper::body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.promised
-            .map_or_else(SizeHint::new, SizeHint::with_exact)
+        self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

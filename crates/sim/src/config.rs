@@ -1,4 +1,4 @@
-//! What kind of site to be: the switches that stand before the first request.
+//! Configuration of a simulated site.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub const AUDIT_SCOPE: &str = "read:audit-log:confluence";
 
 /// A site to simulate. Every field has a default; set what the test is about.
 ///
-/// The tokens in here are made up and open no door but this one, so `Debug` shows them.
+/// The tokens in here are made up and open nothing else, so `Debug` shows them.
 ///
 /// ```
 /// use confluence_audit_sim::{Burst, Order, Quirks, SimConfig};
@@ -71,9 +71,9 @@ pub struct SimConfig {
     pub unscoped_token: String,
     /// The OAuth app and how its tokens live.
     pub oauth: OAuthConfig,
-    /// What is wrong with the caller's account, if anything.
+    /// What the caller's account lacks, if anything.
     pub account: Account,
-    /// The answer of `audit/retention`.
+    /// The response of `audit/retention`.
     pub retention: Retention,
     /// How pages look.
     pub quirks: Quirks,
@@ -84,7 +84,7 @@ pub struct SimConfig {
     /// Keep what has been rendered, so that the site costs next to nothing: for benchmarks. It has no effect on a site
     /// with quirks, bursts or arrivals.
     pub fast: bool,
-    /// How long every answer takes at least.
+    /// How long every response takes at least.
     pub latency: Duration,
     /// How long a hung request is held before its connection is reset.
     pub hang: Duration,
@@ -187,7 +187,7 @@ pub struct Account {
     pub html_401: bool,
 }
 
-/// The answer of `audit/retention`.
+/// The response of `audit/retention`.
 #[derive(Clone, Debug)]
 pub struct Retention {
     /// How many units records are kept.

@@ -1,4 +1,4 @@
-//! The paths under `/_sim`: what a person or another process does by hand to the site.
+//! Control endpoints under `/_sim`, for a person or another process: the ground truth, and new records.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use jiff::SignedDuration;
 use crate::arrival::{NewRecords, When};
 use crate::error_response;
 use crate::query::pairs;
-use crate::response::Answer;
-use crate::state::Site;
+use crate::response::Response;
+use crate::state::SimState;
 
 /// `GET /_sim/truth?from=&to=`.
-pub(crate) fn tell_truth(site: &Site, query: Option<&str>) -> Answer {
+pub(crate) fn truth(state: &SimState, query: Option<&str>) -> Response {
     let pairs = pairs(query);
     let bound = |name: &str, default: i64| {
         pairs
@@ -20,13 +20,15 @@ pub(crate) fn tell_truth(site: &Site, query: Option<&str>) -> Answer {
             .map_or(Ok(default), |(_, value)| value.parse())
     };
     match (bound("from", i64::MIN), bound("to", i64::MAX)) {
-        (Ok(from), Ok(to)) => Answer::stream("application/x-ndjson", site.truth(from, to).ndjson()),
+        (Ok(from), Ok(to)) => {
+            Response::stream("application/x-ndjson", state.truth(from, to).ndjson())
+        }
         _ => error_response::bad_request("from and to are epoch milliseconds"),
     }
 }
 
 /// `POST /_sim/records?count=5&late=10m&twins=true`, or `at=` with epoch milliseconds.
-pub(crate) fn insert_by_hand(site: &Site, query: Option<&str>) -> Answer {
+pub(crate) fn insert_records(state: &SimState, query: Option<&str>) -> Response {
     let mut new = NewRecords::default();
     for (key, value) in pairs(query) {
         let known = match key.as_str() {
@@ -48,10 +50,10 @@ pub(crate) fn insert_by_hand(site: &Site, query: Option<&str>) -> Answer {
             );
         }
     }
-    let lines: String = site
+    let lines: String = state
         .insert(&new)
         .into_iter()
         .map(|line| line + "\n")
         .collect();
-    Answer::new(200, "application/x-ndjson", lines)
+    Response::new(200, "application/x-ndjson", lines)
 }

@@ -9,10 +9,10 @@ use flate2::Crc;
 use jiff::Timestamp;
 
 use crate::error_response::bad_request;
-use crate::generator::World;
+use crate::generator::Generator;
 use crate::quirks::Order;
 use crate::record::{Object, Record};
-use crate::response::Answer;
+use crate::response::Response;
 use crate::selection::Selection;
 
 const HEADER: &str = "\"Date\",\"Author\",\"Author Id\",\"IP Address\",\"Category\",\"Summary\",\"Description\",\
@@ -23,7 +23,12 @@ const STRIDE: usize = 256;
 const NAME: &str = "auditLogExport";
 
 /// The file.
-pub(crate) fn export(selection: Selection, world: World, order: Order, format: &str) -> Answer {
+pub(crate) fn export(
+    selection: Selection,
+    generator: Generator,
+    order: Order,
+    format: &str,
+) -> Response {
     let total = selection.len();
     let rows = (0..total).step_by(STRIDE).map(move |at| {
         let end = (at + STRIDE).min(total);
@@ -38,20 +43,20 @@ pub(crate) fn export(selection: Selection, world: World, order: Order, format: &
         Bytes::from(
             entries
                 .into_iter()
-                .map(|entry| row(&world.record(entry)))
+                .map(|entry| row(&generator.record(entry)))
                 .collect::<String>(),
         )
     });
     let csv = std::iter::once(Bytes::from_static(HEADER.as_bytes())).chain(rows);
-    let answer = match format {
-        "csv" => Answer::stream("text/csv;charset=UTF-8", csv),
+    let response = match format {
+        "csv" => Response::stream("text/csv;charset=UTF-8", csv),
         "zip" => match zip(&format!("{NAME}.csv"), &csv.collect::<Vec<_>>().concat()) {
-            Some(archive) => Answer::new(200, "application/zip", archive),
+            Some(archive) => Response::new(200, "application/zip", archive),
             None => return bad_request("The window is too large for a zip"),
         },
         _ => return bad_request("format must be csv or zip"),
     };
-    answer.with(
+    response.with(
         "Content-Disposition",
         format!("attachment; filename=\"{NAME}.{format}\""),
     )

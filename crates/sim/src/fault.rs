@@ -1,4 +1,4 @@
-//! What goes wrong: by chance at given rates, or by a script that says what befalls the next requests.
+//! Fault injection: by a script for the next requests, else by chance at given rates.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use fastrand::Rng;
 
-/// What befalls one request.
+/// A fault injected into one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing: a script can let a request pass.
+    /// None: a script can let a request pass.
     Pass,
     /// This status with a short body.
     Status(u16),
@@ -24,17 +24,17 @@ pub enum Fault {
     NotJson,
     /// 200 and JSON of another shape.
     WrongJson,
-    /// The right answer with its `Content-Length`, but the connection closes before the end.
+    /// The correct response with its `Content-Length`, but the connection closes before the end.
     CutBody,
-    /// The right answer in chunks, but the connection closes before the last one.
+    /// The correct response in chunks, but the connection closes before the last one.
     CutChunked,
-    /// The beginning of the right answer, then silence.
+    /// The beginning of the correct response, then silence.
     StallBody,
-    /// The connection is reset instead of an answer.
+    /// The connection is reset instead of a response.
     Reset,
-    /// No answer until the client gives up, or [`SimConfig::hang`](crate::SimConfig::hang) has passed.
+    /// No response until the client gives up, or [`SimConfig::hang`](crate::SimConfig::hang) has passed.
     Hang,
-    /// The right answer, this much later.
+    /// The correct response, this much later.
     Slow(Duration),
     /// 401 as for wrong or expired credentials.
     Unauthorized,
@@ -48,7 +48,7 @@ pub enum Fault {
     NotFound,
 }
 
-/// How an answer says when to come back, and how it fails to.
+/// How a response says when to retry, and how it fails to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RetryHeader {
     /// `Retry-After: 1`.
@@ -90,7 +90,7 @@ pub struct FaultRates {
     pub not_json: f64,
     /// Of JSON of another shape.
     pub wrong_json: f64,
-    /// Of a slow answer.
+    /// Of a slow response.
     pub slow: f64,
     /// How slow that is.
     pub slow_by: Duration,
@@ -131,9 +131,9 @@ const RETRY_HEADERS: [RetryHeader; 7] = [
     RetryHeader::Negative,
 ];
 
-/// Decides what befalls each request: the script first, then chance.
+/// Chooses the fault of each request: from the script first, then by chance.
 #[derive(Debug)]
-pub(crate) struct Fortune {
+pub(crate) struct FaultInjector {
     rng: Rng,
     limited: usize,
     pub(crate) rates: FaultRates,
@@ -141,7 +141,7 @@ pub(crate) struct Fortune {
     pub(crate) token_script: VecDeque<Fault>,
 }
 
-impl Fortune {
+impl FaultInjector {
     pub(crate) fn new(seed: u64, rates: FaultRates) -> Self {
         Self {
             rng: Rng::with_seed(seed),
@@ -152,12 +152,12 @@ impl Fortune {
         }
     }
 
-    /// The fate of the next request to the list of records.
+    /// The fault of the next request to the list of records.
     pub(crate) fn next_audit(&mut self) -> Fault {
         self.script.pop_front().unwrap_or_else(|| self.by_chance())
     }
 
-    /// The fate of the next request to the token endpoint, which only a script can spoil.
+    /// The fault of the next request to the token endpoint, which only a script injects.
     pub(crate) fn next_token(&mut self) -> Fault {
         self.token_script.pop_front().unwrap_or(Fault::Pass)
     }
@@ -166,37 +166,37 @@ impl Fortune {
         // Two draws whatever comes of them, so that a rate does not shift the sequence of the others.
         let mut at = self.rng.f64();
         let kind = self.rng.usize(..4);
-        let mut falls = |rate: f64| {
-            let hit = (0.0..rate).contains(&at);
+        let mut hits = |rate: f64| {
+            let is_hit = (0.0..rate).contains(&at);
             at -= rate;
-            hit
+            is_hit
         };
         let rates = &self.rates;
-        if falls(rates.rate_limited) {
+        if hits(rates.rate_limited) {
             let turn = RETRY_HEADERS[self.limited % RETRY_HEADERS.len()];
             self.limited += 1;
             Fault::RateLimited(self.rates.retry_header.unwrap_or(turn))
-        } else if falls(rates.server_error) {
+        } else if hits(rates.server_error) {
             Fault::Status([500, 502, 503, 504][kind])
-        } else if falls(rates.cut) {
+        } else if hits(rates.cut) {
             if kind.is_multiple_of(2) {
                 Fault::CutBody
             } else {
                 Fault::CutChunked
             }
-        } else if falls(rates.stall) {
+        } else if hits(rates.stall) {
             Fault::StallBody
-        } else if falls(rates.reset) {
+        } else if hits(rates.reset) {
             Fault::Reset
-        } else if falls(rates.hang) {
+        } else if hits(rates.hang) {
             Fault::Hang
-        } else if falls(rates.sign_in) {
+        } else if hits(rates.sign_in) {
             Fault::SignInPage
-        } else if falls(rates.not_json) {
+        } else if hits(rates.not_json) {
             Fault::NotJson
-        } else if falls(rates.wrong_json) {
+        } else if hits(rates.wrong_json) {
             Fault::WrongJson
-        } else if falls(rates.slow) {
+        } else if hits(rates.slow) {
             Fault::Slow(rates.slow_by)
         } else {
             Fault::Pass

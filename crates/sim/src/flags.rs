@@ -183,7 +183,7 @@ pub(crate) struct Flags {
     /// No token has the audit scope
     #[arg(long, help_heading = ACCESS)]
     missing_scope: bool,
-    /// Answer wrong Basic credentials in HTML
+    /// Response wrong Basic credentials in HTML
     #[arg(long, help_heading = ACCESS)]
     html_401: bool,
     /// The person at /authorize declines

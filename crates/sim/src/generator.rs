@@ -1,4 +1,4 @@
-//! The people, groups, spaces and pages of the site, and the record that a key stands for.
+//! Record generator: the people, groups, spaces and pages of the site, and the record that a key stands for.
 //!
 //! All are invented: names from word lists, addresses from the ranges and the domain kept for documentation.
 
@@ -80,14 +80,14 @@ const PERMISSIONS: [&str; 8] = [
     "ARCHIVEPAGE",
 ];
 
-/// What is the same for all records of a site.
+/// Generates records. This is what is the same for all records of a site.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct World {
+pub(crate) struct Generator {
     pub(crate) system: f64,
     pub(crate) hostile: f64,
 }
 
-impl World {
+impl Generator {
     /// The record that an entry stands for: the same for the same entry, always.
     pub(crate) fn record(&self, entry: Entry) -> Record {
         let mut rng = Rng::with_seed(entry.key);
@@ -129,14 +129,14 @@ impl World {
             }),
         };
         if rng.f64() < self.hostile {
-            spoil(&mut record, &mut rng);
+            add_hostile_string(&mut record, &mut rng);
         }
         record
     }
 }
 
 /// Puts a hostile string into one of the fields that a person of ill will can write to.
-fn spoil(record: &mut Record, rng: &mut Rng) {
+fn add_hostile_string(record: &mut Record, rng: &mut Rng) {
     let text = hostile::string(rng);
     match rng.usize(..6) {
         0 => record.author.display_name = text,
@@ -330,13 +330,13 @@ mod tests {
 
     #[test]
     fn shares_are_kept() {
-        let world = World {
+        let generator = Generator {
             system: 0.25,
             hostile: 0.5,
         };
         let lines: Vec<_> = (0..4_000)
             .map(|key| {
-                world.record(Entry {
+                generator.record(Entry {
                     time: 1,
                     key: mix(key, 0),
                 })

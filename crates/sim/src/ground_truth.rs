@@ -1,10 +1,10 @@
-//! What the site has, in full: the multiset that a right collector ends with.
+//! Ground truth: every record that the site has, the multiset that a correct collector ends with.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::generator::World;
+use crate::generator::Generator;
 use crate::log::{Entry, Log};
 
 /// Entries taken from the log at a time.
@@ -15,17 +15,17 @@ const STRIDE: usize = 1_024;
 /// A snapshot: what arrives later is not in it. Each line is the record with its keys in their natural order and
 /// `creationDate` as a number, whatever the quirks make of it in pages. Lines are made as they are asked for.
 #[derive(Clone, Debug)]
-pub struct Truth {
+pub struct GroundTruth {
     log: Log,
-    world: World,
+    generator: Generator,
     rank: usize,
     end: usize,
     ready: VecDeque<Entry>,
 }
 
-impl Truth {
+impl GroundTruth {
     /// The records with `from <= time <= to`.
-    pub(crate) fn new(log: Log, world: World, from: i64, to: i64) -> Self {
+    pub(crate) fn new(log: Log, generator: Generator, from: i64, to: i64) -> Self {
         let rank = log.rank(from);
         let end = if to == i64::MAX {
             log.len()
@@ -34,7 +34,7 @@ impl Truth {
         };
         Self {
             log,
-            world,
+            generator,
             rank,
             end: end.max(rank),
             ready: VecDeque::new(),
@@ -50,7 +50,7 @@ impl Truth {
     }
 }
 
-impl Iterator for Truth {
+impl Iterator for GroundTruth {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
@@ -63,7 +63,7 @@ impl Iterator for Truth {
         }
         self.ready
             .pop_front()
-            .map(|entry| self.world.record(entry).line())
+            .map(|entry| self.generator.record(entry).line())
     }
 
     /// Skips without making what it skips.
@@ -80,4 +80,4 @@ impl Iterator for Truth {
     }
 }
 
-impl ExactSizeIterator for Truth {}
+impl ExactSizeIterator for GroundTruth {}

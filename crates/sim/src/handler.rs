@@ -1,15 +1,15 @@
-//! The way of one request: what befalls it, where it leads, who may go there, and how the answer is dressed.
+//! Request handler: injects the fault, finds the endpoint, checks access, and adds the headers of every response.
 
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::access::admit;
+use crate::access::authorize;
 use crate::body::Body;
 use crate::control;
 use crate::error_response;
@@ -17,74 +17,74 @@ use crate::export::export;
 use crate::fault::Fault;
 use crate::lock::lock;
 use crate::page::Pager;
-use crate::query::{Asked, pairs};
+use crate::query::{Query, pairs};
 use crate::random::{mix, uuid};
-use crate::response::{Answer, End};
+use crate::response::{BodyFault, Response};
 use crate::route::Route;
 use crate::selection::Selection;
-use crate::state::Site;
-use crate::stats::Seen;
+use crate::state::SimState;
+use crate::stats::LoggedRequest;
 
 /// The most that a request's body may hold.
 const BODY: usize = 64 * 1024;
 
-/// What becomes of a request.
-pub(crate) enum Fate {
-    Answer(Response<Body>),
+/// How a request ends.
+pub(crate) enum Outcome {
+    Response(hyper::Response<Body>),
     Reset,
 }
 
-impl Site {
-    /// One request from its head to its fate.
-    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Fate {
+impl SimState {
+    /// Handles one request.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Outcome {
         let (parts, body) = request.into_parts();
-        let number = lock(&self.book).number();
+        let number = lock(&self.requests).number();
         let salt = mix(self.config.seed, number);
         let route = Route::of(parts.uri.path(), self.cloud_id());
-        let _open = route.is_list().then(|| Open::new(self));
+        let _open = route.is_list().then(|| OpenRequest::new(self));
         let fault = match route {
-            Route::List(_) | Route::Since(_) => lock(&self.fortune).next_audit(),
-            Route::Token => lock(&self.fortune).next_token(),
+            Route::List(_) | Route::Since(_) => lock(&self.faults).next_audit(),
+            Route::Token => lock(&self.faults).next_token(),
             _ => Fault::Pass,
         };
-        if !route.is_tool() {
+        if !route.is_control() {
             wait(self.config.latency).await;
         }
         if let Fault::Slow(by) = fault {
             wait(by).await;
         }
-        let retry_after = lock(&self.fortune).rates.retry_after;
-        let mut answer = match error_response::instead(fault, retry_after, self.now()) {
-            Some(answer) => answer,
-            // Also where the answer is about to get lost: what it brought about stays.
+        let retry_after = lock(&self.faults).rates.retry_after;
+        let mut response = match error_response::of_fault(fault, retry_after, self.now()) {
+            Some(response) => response,
+            // Also where the response is about to be lost: its effects stay.
             None => self.dispatch(route, number, salt, &parts, body).await,
         };
         match fault {
-            Fault::Reset | Fault::Hang => {
-                let outcome = if fault == Fault::Hang {
-                    "hang"
-                } else {
-                    "reset"
-                };
-                self.note(&parts, outcome.to_owned());
-                if fault == Fault::Hang {
-                    wait(self.config.hang).await;
-                }
-                return Fate::Reset;
+            Fault::Reset => {
+                self.log_request(&parts, "reset".to_owned());
+                return Outcome::Reset;
             }
-            Fault::CutBody => answer.end = End::Cut,
-            Fault::CutChunked => answer.end = End::CutChunked,
-            Fault::StallBody => answer.end = End::Stall(self.config.hang),
+            Fault::Hang => {
+                self.log_request(&parts, "hang".to_owned());
+                wait(self.config.hang).await;
+                return Outcome::Reset;
+            }
+            Fault::CutBody => response.broken = Some(BodyFault::Cut),
+            Fault::CutChunked => response.broken = Some(BodyFault::CutChunked),
+            Fault::StallBody => response.broken = Some(BodyFault::Stall(self.config.hang)),
             _ => {}
         }
-        self.dress(&mut answer, &parts, salt, route);
-        self.note(&parts, answer.outcome());
-        {
-            let stats = &mut lock(&self.book).stats;
-            stats.records_served += answer.records as u64;
-            stats.bytes_served += answer.len() as u64;
+        self.add_common_headers(&mut response, salt, route);
+        if self.compresses(&parts) {
+            response.gzip();
         }
-        Fate::Answer(answer.into_response(salt))
+        self.log_request(&parts, response.outcome());
+        {
+            let stats = &mut lock(&self.requests).stats;
+            stats.records_served += response.records as u64;
+            stats.bytes_served += response.len() as u64;
+        }
+        Outcome::Response(response.into_http(salt))
     }
 
     async fn dispatch(
@@ -94,8 +94,8 @@ impl Site {
         salt: u64,
         parts: &Parts,
         body: Incoming,
-    ) -> Answer {
-        if route == Route::Nowhere {
+    ) -> Response {
+        if route == Route::Unknown {
             return error_response::not_found();
         }
         if parts.method != route.method() {
@@ -107,15 +107,13 @@ impl Site {
             .get("authorization")
             .and_then(|value| value.to_str().ok());
         match route {
-            Route::List(door)
-            | Route::Since(door)
-            | Route::Export(door)
-            | Route::Retention(door) => {
-                let audit = admit(self, door, authorization)
-                    .and_then(|()| self.audit(route, query, number, self.compresses(parts)));
-                audit.unwrap_or_else(|refused| refused)
-            }
-            Route::TenantInfo => Answer::json(200, &json!({"cloudId": self.config.cloud_id})),
+            Route::List(host)
+            | Route::Since(host)
+            | Route::Export(host)
+            | Route::Retention(host) => authorize(self, host, authorization)
+                .and_then(|()| self.audit(route, query, number, self.compresses(parts)))
+                .unwrap_or_else(|refused| refused),
+            Route::TenantInfo => Response::json(200, &json!({"cloudId": self.config.cloud_id})),
             Route::Authorize => lock(&self.oauth).authorize(&pairs(query)),
             Route::Token => match Limited::new(body, BODY).collect().await {
                 Ok(body) => {
@@ -133,53 +131,53 @@ impl Site {
                     None => error_response::unauthorized(),
                 }
             }
-            Route::Truth => control::tell_truth(self, query),
+            Route::Truth => control::truth(self, query),
             Route::Stats => {
-                Answer::json(200, &serde_json::to_value(self.stats()).unwrap_or_default())
+                Response::json(200, &serde_json::to_value(self.stats()).unwrap_or_default())
             }
-            Route::Records => control::insert_by_hand(self, query),
-            Route::Nowhere => error_response::not_found(),
+            Route::Records => control::insert_records(self, query),
+            Route::Unknown => error_response::not_found(),
         }
     }
 
-    /// The audit endpoints, for a caller who may.
+    /// The audit endpoints, for an authorized caller.
     fn audit(
         &self,
         route: Route,
         query: Option<&str>,
         number: u64,
         compresses: bool,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Response, Response> {
         let quirks = *lock(&self.quirks);
-        let (asked, path) = match route {
+        let (query, path) = match route {
             Route::Retention(_) => {
                 let retention = &self.config.retention;
-                return Ok(Answer::json(
+                return Ok(Response::json(
                     200,
                     &json!({"number": retention.number, "units": retention.units}),
                 ));
             }
             Route::Export(_) => {
-                let asked = Asked::between(query)?;
-                let selection =
-                    Selection::new(lock(&self.log).clone(), &self.world, &asked, &quirks);
+                let query = Query::between(query)?;
+                let log = lock(&self.log).clone();
+                let selection = Selection::new(log, &self.generator, &query, &quirks);
                 return Ok(export(
                     selection,
-                    self.world,
+                    self.generator,
                     quirks.order,
-                    asked.get("format").unwrap_or("csv"),
+                    query.get("format").unwrap_or("csv"),
                 ));
             }
-            Route::Since(_) => (Asked::since(query, self.now())?, "/rest/api/audit/since"),
-            _ => (Asked::between(query)?, "/rest/api/audit"),
+            Route::Since(_) => (Query::since(query, self.now())?, "/rest/api/audit/since"),
+            _ => (Query::between(query)?, "/rest/api/audit"),
         };
         self.arrive(false);
         let log = lock(&self.log).clone();
         self.arrive(true);
-        let selection = Selection::new(log, &self.world, &asked, &quirks);
+        let selection = Selection::new(log, &self.generator, &query, &quirks);
         let pager = Pager {
             selection: &selection,
-            world: self.world,
+            generator: self.generator,
             quirks,
             seed: self.config.seed,
             url: &self.url,
@@ -187,17 +185,17 @@ impl Site {
             salt: number,
             fast: self.fast.as_ref().map(|fast| (fast, compresses)),
         };
-        let page = pager.page(&asked);
-        let mut answer = Answer::new(200, "application/json", page.content);
-        answer.records = page.records;
+        let page = pager.page(&query);
+        let mut response = Response::new(200, "application/json", page.content);
+        response.records = page.records;
         Ok(if page.is_gzip {
-            answer.with("Content-Encoding", "gzip")
+            response.with("Content-Encoding", "gzip")
         } else {
-            answer
+            response
         })
     }
 
-    /// Whether an answer to this request is compressed.
+    /// Whether the response to this request is compressed.
     fn compresses(&self, parts: &Parts) -> bool {
         let accepts = parts
             .headers
@@ -206,54 +204,47 @@ impl Site {
         lock(&self.quirks).gzip && accepts.is_some_and(|value| value.contains("gzip"))
     }
 
-    /// Adds what every answer of the service carries.
-    fn dress(&self, answer: &mut Answer, parts: &Parts, salt: u64, route: Route) {
+    /// Adds what every response of the service carries.
+    fn add_common_headers(&self, response: &mut Response, salt: u64, route: Route) {
         let quirks = *lock(&self.quirks);
         let trace = uuid(salt, mix(salt, 1));
-        answer.headers.push(("atl-traceid", trace.replace('-', "")));
-        answer.headers.push(("atl-request-id", trace));
+        response.add("atl-traceid", trace.replace('-', ""));
+        response.add("atl-request-id", trace);
         if !quirks.omit_date {
             let now = Timestamp::from_millisecond(self.now()).unwrap_or_default();
-            answer
-                .headers
-                .push(("Date", error_response::http_date(now)));
+            response.add("Date", error_response::http_date(now));
         }
-        if quirks.deprecation_warning && !route.is_tool() {
-            let warning = "299 - \"This endpoint is deprecated and will be removed\"".to_owned();
-            answer.headers.push(("Warning", warning));
-        }
-        let is_done = answer
-            .headers
-            .iter()
-            .any(|(name, _)| *name == "Content-Encoding");
-        if !is_done && self.compresses(parts) {
-            answer.gzip();
+        if quirks.deprecation_warning && !route.is_control() {
+            response.add(
+                "Warning",
+                "299 - \"This endpoint is deprecated and will be removed\"",
+            );
         }
     }
 
-    fn note(&self, parts: &Parts, outcome: String) {
-        let seen = Seen {
+    fn log_request(&self, parts: &Parts, outcome: String) {
+        let request = LoggedRequest {
             method: parts.method.to_string(),
             target: parts.uri.to_string(),
             outcome,
         };
-        lock(&self.book).note(parts.uri.path(), seen);
+        lock(&self.requests).log(parts.uri.path(), request);
     }
 }
 
 /// Counts a request as open, until its client goes away at the latest.
-struct Open<'a>(&'a Site);
+struct OpenRequest<'a>(&'a SimState);
 
-impl<'a> Open<'a> {
-    fn new(site: &'a Site) -> Self {
-        lock(&site.book).enter();
-        Self(site)
+impl<'a> OpenRequest<'a> {
+    fn new(state: &'a SimState) -> Self {
+        lock(&state.requests).open();
+        Self(state)
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
-        lock(&self.0.book).in_flight -= 1;
+        lock(&self.0.requests).in_flight -= 1;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Strings made to break what reads them: JSON framing, terminals, spreadsheets, log pipelines, templates.
+//! Hostile strings, made to break what reads them: JSON framing, terminals, spreadsheets, log pipelines, templates.
 
 use fastrand::Rng;
 

@@ -1,4 +1,4 @@
-//! The kinds of events that Confluence is known to write, and what a record of each kind names.
+//! Kinds of audit events that Confluence is known to write, and what a record of each kind names.
 
 /// What a record of some kind names.
 #[derive(Clone, Copy)]

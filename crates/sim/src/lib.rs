@@ -1,9 +1,9 @@
 //! A Confluence Cloud site on loopback, with every quirk as a switch: for the demo, the tests and the benchmarks.
 //!
-//! A [`Sim`] answers the audit endpoints as the service does, or as it may: in another order, with another form of
-//! `next`, with ends in or out, with answers lost in every way. Its records are made from a seed when they are asked
-//! for, so a million of them take no room. And it tells the truth: [`Sim::truth`] is the multiset that a right
-//! collector ends with.
+//! A [`Sim`] serves the audit endpoints as the service does, or as it may: in another order, with another form of
+//! `next`, with ends in or out, with responses lost in every way. Its records are made from a seed when they are asked
+//! for, so a million of them take no room. And it knows the ground truth: [`Sim::truth`] is the multiset that
+//! a correct collector ends with.
 //!
 //! ```
 //! use confluence_audit_sim::{Fault, NewRecords, Quirks, Sim, SimConfig};
@@ -70,8 +70,8 @@ pub use config::{
     Retention, SimConfig, UNSCOPED_TOKEN,
 };
 pub use fault::{Fault, FaultRates, RetryHeader};
-pub use ground_truth::Truth;
+pub use ground_truth::GroundTruth;
 pub use oauth::Consent;
 pub use quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 pub use sim::Sim;
-pub use stats::{Seen, Stats};
+pub use stats::{LoggedRequest, Stats};

@@ -1,4 +1,4 @@
-//! The log as times and seeds: which records exist, in which order, how many in a window.
+//! The audit log as times and seeds: which records exist, in which order, how many in a window.
 //!
 //! Nothing is stored but what was inserted. A record is an [`Entry`], its time and the key that its content is drawn
 //! from; entries come from three sorted sources: the base (blocks of 1024, each made from the seed when it is asked

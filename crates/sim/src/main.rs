@@ -46,7 +46,7 @@ fn run(config: SimConfig) -> io::Result<()> {
         })
 }
 
-/// Says where the site is and how to get in. The words are made up and open no other door.
+/// Says where the site is and how to get in. The credentials are made up and open nothing else.
 fn announce(sim: &Sim) -> io::Result<()> {
     let config = sim.config();
     let mut out = io::stdout().lock();

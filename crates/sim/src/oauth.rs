@@ -1,4 +1,4 @@
-//! OAuth 2.0 as the service speaks it: consent, codes, access tokens, and refresh tokens that rotate.
+//! OAuth 2.0 server as the service has it: consent, codes, access tokens, and refresh tokens that rotate.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use url::Url;
 use crate::config::{AUDIT_SCOPE, OAuthConfig};
 use crate::error_response;
 use crate::random::{mix, uuid};
-use crate::response::Answer;
+use crate::response::Response;
 
 const DAY: i64 = 86_400_000;
 /// A refresh token that was not used for so long is dead.
@@ -26,7 +26,7 @@ pub struct Consent {
     pub refresh_token: String,
 }
 
-/// What the auth host knows.
+/// The state of the authorization server.
 #[derive(Debug)]
 pub(crate) struct OAuth {
     config: OAuthConfig,
@@ -118,7 +118,7 @@ impl OAuth {
     }
 
     /// `GET /authorize`: consents at once, or declines, and redirects.
-    pub(crate) fn authorize(&mut self, query: &[(String, String)]) -> Answer {
+    pub(crate) fn authorize(&mut self, query: &[(String, String)]) -> Response {
         let get = |name: &str| {
             query
                 .iter()
@@ -138,7 +138,7 @@ impl OAuth {
                 .append_pair("error_description", "User did not authorize the request")
                 .append_pair("state", get("state"));
         } else {
-            let code = self.word("code");
+            let code = self.token_text("code");
             target
                 .query_pairs_mut()
                 .append_pair("code", &code)
@@ -152,11 +152,11 @@ impl OAuth {
                 },
             );
         }
-        Answer::new(302, "text/plain", "").with("Location", target)
+        Response::new(302, "text/plain", "").with("Location", target)
     }
 
     /// `POST /oauth/token` with a JSON body.
-    pub(crate) fn token(&mut self, body: &[u8], now: i64) -> Answer {
+    pub(crate) fn token(&mut self, body: &[u8], now: i64) -> Response {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return error(400, "invalid_request", "The body must be JSON");
         };
@@ -187,14 +187,14 @@ impl OAuth {
                 let scopes = self.granted(AUDIT_SCOPE);
                 let scope = scopes.join(" ");
                 let token = self.mint_access(scopes, now);
-                self.granted_answer(&json!({"access_token": token, "scope": scope}))
+                self.token_response(&json!({"access_token": token, "scope": scope}))
             }
             _ => error(403, "unsupported_grant_type", "Unsupported grant type"),
         }
     }
 
     /// Rotates a refresh token.
-    fn exchange(&mut self, token: &str, now: i64) -> Answer {
+    fn exchange(&mut self, token: &str, now: i64) -> Response {
         let Some(refresh) = self.refresh.get_mut(token) else {
             return error(403, "unauthorized_client", "refresh_token is invalid");
         };
@@ -220,8 +220,8 @@ impl OAuth {
         self.tokens(family, true, now)
     }
 
-    /// The answer with a fresh access token and, with `offline`, a fresh refresh token.
-    fn tokens(&mut self, family: u64, offline: bool, now: i64) -> Answer {
+    /// The response with a fresh access token and, with `offline`, a fresh refresh token.
+    fn tokens(&mut self, family: u64, offline: bool, now: i64) -> Response {
         let scopes = self.families[&family].scopes.clone();
         let scope = scopes.join(" ");
         let access = self.mint_access(scopes, now);
@@ -229,14 +229,14 @@ impl OAuth {
         if offline {
             body["refresh_token"] = self.mint_refresh(family, now).into();
         }
-        self.granted_answer(&body)
+        self.token_response(&body)
     }
 
-    fn granted_answer(&self, body: &Value) -> Answer {
+    fn token_response(&self, body: &Value) -> Response {
         let mut body = body.clone();
         body["expires_in"] = self.config.expires_in.as_secs().into();
         body["token_type"] = "Bearer".into();
-        Answer::json(200, &body).with("Cache-Control", "no-store")
+        Response::json(200, &body).with("Cache-Control", "no-store")
     }
 
     fn family(&mut self, scopes: &[String], now: i64) -> u64 {
@@ -262,7 +262,7 @@ impl OAuth {
     }
 
     fn mint_access(&mut self, scopes: Vec<String>, now: i64) -> String {
-        let token = self.word("access");
+        let token = self.token_text("access");
         let life = i64::try_from(self.config.expires_in.as_millis()).unwrap_or(i64::MAX);
         self.access.insert(
             token.clone(),
@@ -275,7 +275,7 @@ impl OAuth {
     }
 
     fn mint_refresh(&mut self, family: u64, now: i64) -> String {
-        let token = self.word("refresh");
+        let token = self.token_text("refresh");
         self.refresh.insert(
             token.clone(),
             Refresh {
@@ -287,15 +287,15 @@ impl OAuth {
         token
     }
 
-    /// A token that a test can look for where it must not be.
-    fn word(&mut self, kind: &str) -> String {
+    /// The text of a token, which a test can look for where it must not be.
+    fn token_text(&mut self, kind: &str) -> String {
         self.serial += 1;
         let draw = mix(mix(self.seed, 0x0A07), self.serial);
         format!("canary-{kind}-{}-{draw:016x}", self.serial)
     }
 
     /// `GET /oauth/token/accessible-resources`: ours twice, with different scopes, among the others, in any order.
-    pub(crate) fn resources(&self, cloud_id: &str, url: &str, turn: u64) -> Answer {
+    pub(crate) fn resources(&self, cloud_id: &str, url: &str, turn: u64) -> Response {
         let site = |id: &str, name: &str, url: &str, scopes: &[&str]| {
             let avatar = format!("{url}/avatar.png");
             json!({"id": id, "name": name, "url": url, "scopes": scopes, "avatarUrl": avatar})
@@ -317,12 +317,12 @@ impl OAuth {
         }
         let turns = usize::try_from(turn).unwrap_or(0) % list.len();
         list.rotate_left(turns);
-        Answer::json(200, &Value::Array(list))
+        Response::json(200, &Value::Array(list))
     }
 }
 
-fn error(status: u16, error: &str, description: &str) -> Answer {
-    Answer::json(
+fn error(status: u16, error: &str, description: &str) -> Response {
+    Response::json(
         status,
         &json!({"error": error, "error_description": description}),
     )

@@ -1,4 +1,4 @@
-//! One page of a selection: order, holes, the link to the next, and the shape of its JSON.
+//! One page of a selection: order, empty stretches, the link to the next page, and the shape of its JSON.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use fastrand::Rng;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::generator::World;
+use crate::generator::Generator;
 use crate::log::{Entry, Log};
 use crate::page_cache::Fast;
-use crate::query::Asked;
+use crate::query::Query;
 use crate::quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use crate::random::mix;
 use crate::record::Record;
@@ -46,7 +46,7 @@ struct Links {
 /// What a page is made from.
 pub(crate) struct Pager<'a> {
     pub(crate) selection: &'a Selection,
-    pub(crate) world: World,
+    pub(crate) generator: Generator,
     pub(crate) quirks: Quirks,
     pub(crate) seed: u64,
     /// The site's own address.
@@ -60,7 +60,7 @@ pub(crate) struct Pager<'a> {
 }
 
 /// A page as it goes out.
-pub(crate) struct Written {
+pub(crate) struct RenderedPage {
     pub(crate) content: Bytes,
     pub(crate) is_gzip: bool,
     /// How many records stand in it.
@@ -69,16 +69,16 @@ pub(crate) struct Written {
 
 impl Pager<'_> {
     /// The page that was asked for.
-    pub(crate) fn page(&self, asked: &Asked) -> Written {
+    pub(crate) fn page(&self, query: &Query) -> RenderedPage {
         let quirks = &self.quirks;
         let total = self.selection.len();
         let limit = quirks
             .max_limit
-            .map_or(asked.limit, |most| asked.limit.min(most.max(1)));
-        let end = asked.start.saturating_add(limit);
+            .map_or(query.limit, |most| query.limit.min(most.max(1)));
+        let end = query.start.saturating_add(limit);
         let holes = Holes::new(quirks);
         let (first, behind) = (
-            holes.visible(asked.start).min(total),
+            holes.visible(query.start).min(total),
             holes.visible(end).min(total),
         );
         let count = behind - first;
@@ -92,9 +92,9 @@ impl Pager<'_> {
         };
         let goes_on = end < holes.end(total);
         let next = goes_on.then(|| {
-            asked.encode(
+            query.encode(
                 if quirks.next_repeats {
-                    asked.start
+                    query.start
                 } else {
                     end
                 },
@@ -104,9 +104,9 @@ impl Pager<'_> {
         let page = Page {
             results: entries
                 .into_iter()
-                .map(|entry| self.world.record(entry))
+                .map(|entry| self.generator.record(entry))
                 .collect(),
-            start: asked.start,
+            start: query.start,
             limit,
             size: match quirks.size {
                 SizeForm::PageCount => count,
@@ -122,19 +122,19 @@ impl Pager<'_> {
                     "{}/wiki{}?{}",
                     self.url,
                     self.path,
-                    asked.encode(asked.start, limit)
+                    query.encode(query.start, limit)
                 ),
             },
         };
         let text = self.write(&page);
         let (content, is_gzip) = match (fast, text.split_at_checked(NO_RECORDS.len())) {
             (Some(((pieces, is_gzip), (log, ranks))), Some(around)) => {
-                let content = pieces.page((log, self.world), ranks, around, is_gzip);
+                let content = pieces.page((log, self.generator), ranks, around, is_gzip);
                 (content, is_gzip)
             }
             _ => (text.into(), false),
         };
-        Written {
+        RenderedPage {
             content,
             is_gzip,
             records: count,
@@ -236,7 +236,7 @@ impl Pager<'_> {
                     KeyOrder::Shuffled => rng.shuffle(&mut pairs),
                 }
                 let reshaped = pairs.into_iter().map(|(key, value)| {
-                    let value = self.restate(&key, value);
+                    let value = self.vary(&key, value);
                     let value = self.reshape(value, rng);
                     (key, value)
                 });
@@ -246,8 +246,8 @@ impl Pager<'_> {
         }
     }
 
-    /// The same fact in other words.
-    fn restate(&self, key: &str, value: Value) -> Value {
+    /// The same value in another form.
+    fn vary(&self, key: &str, value: Value) -> Value {
         let turn = self.salt % 3;
         match key {
             "creationDate" if self.quirks.string_dates => value.to_string().into(),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use crate::generator::World;
+use crate::generator::Generator;
 use crate::lock::lock;
 use crate::log::Log;
 
@@ -38,7 +38,7 @@ impl Fast {
     /// `tail`.
     pub(crate) fn page(
         &self,
-        (log, world): (&Log, World),
+        (log, generator): (&Log, Generator),
         (from, to): (usize, usize),
         (head, tail): (&str, &str),
         gzip: bool,
@@ -49,7 +49,7 @@ impl Fast {
         while end > from {
             let number = (end - 1) / PIECE;
             let first = number * PIECE;
-            let piece = self.piece(number, log, world);
+            let piece = self.piece(number, log, generator);
             if end < to {
                 page.push(b",");
             }
@@ -72,7 +72,7 @@ impl Fast {
         page.finish()
     }
 
-    fn piece(&self, number: usize, log: &Log, world: World) -> Arc<Piece> {
+    fn piece(&self, number: usize, log: &Log, generator: Generator) -> Arc<Piece> {
         if let Some(piece) = lock(&self.0).get(&number) {
             return Arc::clone(piece);
         }
@@ -86,7 +86,7 @@ impl Fast {
                 piece.text.push(',');
             }
             piece.begins.push(piece.text.len());
-            piece.text.push_str(&world.record(entry).line());
+            piece.text.push_str(&generator.record(entry).line());
         }
         let piece = Arc::new(piece);
         let mut pieces = lock(&self.0);

@@ -1,9 +1,9 @@
-//! The query of a request to the log: which window, which part of it.
+//! Query parameters of the audit endpoints: which window, which part of it.
 
 use url::form_urlencoded;
 
 use crate::error_response::bad_request;
-use crate::response::Answer;
+use crate::response::Response;
 
 /// The documented default of `limit`.
 const LIMIT: usize = 1_000;
@@ -15,9 +15,9 @@ pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What a request asks for.
+/// The part of the log that a request asks for.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Query {
     pub(crate) pairs: Vec<(String, String)>,
     /// From this millisecond on.
     pub(crate) from: Option<i64>,
@@ -28,29 +28,29 @@ pub(crate) struct Asked {
     pub(crate) limit: usize,
 }
 
-impl Asked {
+impl Query {
     /// For `audit` and `audit/export`.
-    pub(crate) fn between(query: Option<&str>) -> Result<Self, Answer> {
-        let mut asked = Self::common(query)?;
-        asked.from = asked.number("startDate")?;
-        asked.to = asked.number("endDate")?;
-        Ok(asked)
+    pub(crate) fn between(query: Option<&str>) -> Result<Self, Response> {
+        let mut query = Self::common(query)?;
+        query.from = query.number("startDate")?;
+        query.to = query.number("endDate")?;
+        Ok(query)
     }
 
     /// For `audit/since`: so many units back from `now`.
-    pub(crate) fn since(query: Option<&str>, now: i64) -> Result<Self, Answer> {
-        let mut asked = Self::common(query)?;
-        let number = asked.number("number")?.unwrap_or(3);
-        let unit = nanoseconds(asked.get("units").unwrap_or("MONTHS"))
+    pub(crate) fn since(query: Option<&str>, now: i64) -> Result<Self, Response> {
+        let mut query = Self::common(query)?;
+        let number = query.number("number")?.unwrap_or(3);
+        let unit = nanoseconds(query.get("units").unwrap_or("MONTHS"))
             .ok_or_else(|| bad_request("Unknown units"))?;
         let back = i64::try_from(i128::from(number) * unit / NANOS).unwrap_or(i64::MAX);
-        asked.from = Some(now.saturating_sub(back));
-        Ok(asked)
+        query.from = Some(now.saturating_sub(back));
+        Ok(query)
     }
 
-    fn common(query: Option<&str>) -> Result<Self, Answer> {
+    fn common(query: Option<&str>) -> Result<Self, Response> {
         let pairs = pairs(query);
-        let mut asked = Self {
+        let mut query = Self {
             pairs,
             from: None,
             to: None,
@@ -58,16 +58,16 @@ impl Asked {
             start: 0,
             limit: LIMIT,
         };
-        asked.search = asked
+        query.search = query
             .get("searchString")
             .filter(|text| !text.is_empty())
             .map(str::to_owned);
-        asked.start = asked.number("start")?.unwrap_or(0);
-        asked.limit = asked.number("limit")?.unwrap_or(LIMIT);
-        if asked.limit == 0 {
+        query.start = query.number("start")?.unwrap_or(0);
+        query.limit = query.number("limit")?.unwrap_or(LIMIT);
+        if query.limit == 0 {
             return Err(bad_request("limit must be positive"));
         }
-        Ok(asked)
+        Ok(query)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -77,7 +77,7 @@ impl Asked {
             .map(|(_, value)| value.as_str())
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Answer> {
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Response> {
         self.get(name)
             .map(|text| {
                 text.parse()

@@ -1,8 +1,8 @@
-//! How pages look: everything that the API's documents leave open, as switches.
+//! Quirks of pages: everything that the API's documents leave open, as switches.
 
 use clap::ValueEnum;
 
-/// The shape of pages. The default is what the documents and most samples show.
+/// The form of pages. The default is what the documents and most samples show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Quirks {
@@ -38,9 +38,9 @@ pub struct Quirks {
     pub string_dates: bool,
     /// The author's volatile fields (`displayName`, `publicName`, `operations`, `accountType`) differ between requests.
     pub volatile_names: bool,
-    /// Answers carry no `Date` header.
+    /// Responses carry no `Date` header.
     pub omit_date: bool,
-    /// Answers carry a `Warning: 299` header that announces deprecation.
+    /// Responses carry a `Warning: 299` header that announces deprecation.
     pub deprecation_warning: bool,
     /// Bodies are compressed for a client that accepts gzip.
     pub gzip: bool,
@@ -110,7 +110,7 @@ pub enum SizeForm {
     Lie,
 }
 
-/// The order of keys in each object of an answer.
+/// The order of keys in each object of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum KeyOrder {
     /// The natural one.

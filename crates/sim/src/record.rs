@@ -1,4 +1,4 @@
-//! A record as the site writes it: fields in their natural order.
+//! An audit record as the service writes it: fields in their natural order.
 
 use std::borrow::Cow;
 

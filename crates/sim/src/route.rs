@@ -1,16 +1,16 @@
-//! Where a path leads.
+//! Routing: the endpoint of a path.
 
 use hyper::Method;
 
-use crate::access::Door;
+use crate::access::Host;
 
-/// An endpoint, with the host that it was reached by.
+/// An endpoint, with the host that the request was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    List(Door),
-    Since(Door),
-    Export(Door),
-    Retention(Door),
+    List(Host),
+    Since(Host),
+    Export(Host),
+    Retention(Host),
     TenantInfo,
     Authorize,
     Token,
@@ -18,40 +18,40 @@ pub(crate) enum Route {
     Truth,
     Stats,
     Records,
-    Nowhere,
+    Unknown,
 }
 
 impl Route {
     /// `cloud_id` is the one that is served; `None` is any.
     pub(crate) fn of(path: &str, cloud_id: Option<&str>) -> Self {
-        let (door, path) = match path
+        let (host, path) = match path
             .strip_prefix("/ex/confluence/")
             .and_then(|rest| rest.split_once('/'))
         {
             Some((id, _)) if cloud_id.is_some_and(|cloud_id| id != cloud_id) => {
-                return Self::Nowhere;
+                return Self::Unknown;
             }
-            Some((_, rest)) => (Door::Gateway, rest),
-            None => (Door::Own, path.trim_start_matches('/')),
+            Some((_, rest)) => (Host::Gateway, rest),
+            None => (Host::Site, path.trim_start_matches('/')),
         };
-        match (door, path) {
-            (_, "wiki/rest/api/audit") => Self::List(door),
-            (_, "wiki/rest/api/audit/since") => Self::Since(door),
-            (_, "wiki/rest/api/audit/export") => Self::Export(door),
-            (_, "wiki/rest/api/audit/retention") => Self::Retention(door),
-            (Door::Own, "_edge/tenant_info") => Self::TenantInfo,
-            (Door::Own, "authorize") => Self::Authorize,
-            (Door::Own, "oauth/token") => Self::Token,
-            (Door::Own, "oauth/token/accessible-resources") => Self::Resources,
-            (Door::Own, "_sim/truth") => Self::Truth,
-            (Door::Own, "_sim/stats") => Self::Stats,
-            (Door::Own, "_sim/records") => Self::Records,
-            _ => Self::Nowhere,
+        match (host, path) {
+            (_, "wiki/rest/api/audit") => Self::List(host),
+            (_, "wiki/rest/api/audit/since") => Self::Since(host),
+            (_, "wiki/rest/api/audit/export") => Self::Export(host),
+            (_, "wiki/rest/api/audit/retention") => Self::Retention(host),
+            (Host::Site, "_edge/tenant_info") => Self::TenantInfo,
+            (Host::Site, "authorize") => Self::Authorize,
+            (Host::Site, "oauth/token") => Self::Token,
+            (Host::Site, "oauth/token/accessible-resources") => Self::Resources,
+            (Host::Site, "_sim/truth") => Self::Truth,
+            (Host::Site, "_sim/stats") => Self::Stats,
+            (Host::Site, "_sim/records") => Self::Records,
+            _ => Self::Unknown,
         }
     }
 
-    /// Whether it is a tool of the simulator rather than a part of the service.
-    pub(crate) fn is_tool(self) -> bool {
+    /// Whether this is a control endpoint of the simulator rather than a part of the service.
+    pub(crate) fn is_control(self) -> bool {
         matches!(self, Self::Truth | Self::Stats | Self::Records)
     }
 

@@ -1,8 +1,8 @@
 //! The records that a request selects, before they are ordered and cut into pages.
 
-use crate::generator::World;
+use crate::generator::Generator;
 use crate::log::{Entry, Log};
-use crate::query::Asked;
+use crate::query::Query;
 use crate::quirks::Quirks;
 
 /// How many entries a search looks through at a time.
@@ -17,15 +17,15 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
-    pub(crate) fn new(log: Log, world: &World, asked: &Asked, quirks: &Quirks) -> Self {
-        let from = asked.from.map_or(0, |time| {
+    pub(crate) fn new(log: Log, generator: &Generator, query: &Query, quirks: &Quirks) -> Self {
+        let from = query.from.map_or(0, |time| {
             log.rank(if quirks.start_inclusive {
                 time
             } else {
                 time.saturating_add(1)
             })
         });
-        let to = asked.to.map_or(log.len(), |time| {
+        let to = query.to.map_or(log.len(), |time| {
             log.rank(if quirks.end_inclusive {
                 time.saturating_add(1)
             } else {
@@ -37,13 +37,13 @@ impl Selection {
             from,
             to: to.max(from),
         };
-        match &asked.search {
+        match &query.search {
             None => window,
             Some(text) => Self::Found(
                 window
                     .chunks(STRIDE)
                     .flatten()
-                    .filter(|entry| world.record(*entry).mentions(text))
+                    .filter(|entry| generator.record(*entry).mentions(text))
                     .collect(),
             ),
         }

@@ -1,4 +1,4 @@
-//! Connections: an accept loop of our own, so that one can be reset in the middle of a request.
+//! HTTP server: an accept loop of our own, so that one can be reset in the middle of a request.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -12,20 +12,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::handler::Fate;
+use crate::handler::Outcome;
 use crate::lock::lock;
-use crate::state::Site;
+use crate::state::SimState;
 
 /// Serves until `stop` resolves, then closes all connections.
-pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut stop: oneshot::Receiver<()>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    state: Arc<SimState>,
+    mut stop: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             _ = &mut stop => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    lock(&site.book).stats.connections += 1;
-                    connections.spawn(connection(stream, Arc::clone(&site)));
+                    lock(&state.requests).stats.connections += 1;
+                    connections.spawn(connection(stream, Arc::clone(&state)));
                 }
                 // Out of descriptors, most likely: others have to close first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -35,16 +39,16 @@ pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, mut stop: ones
     }
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>) {
+async fn connection(stream: TcpStream, state: Arc<SimState>) {
     let reset = Arc::new(Notify::new());
     let service = {
         let reset = Arc::clone(&reset);
         service_fn(move |request| {
-            let (site, reset) = (Arc::clone(&site), Arc::clone(&reset));
+            let (state, reset) = (Arc::clone(&state), Arc::clone(&reset));
             async move {
-                match site.respond(request).await {
-                    Fate::Answer(response) => Ok::<_, Infallible>(response),
-                    Fate::Reset => {
+                match state.handle(request).await {
+                    Outcome::Response(response) => Ok::<_, Infallible>(response),
+                    Outcome::Reset => {
                         reset.notify_one();
                         pending().await
                     }
@@ -52,7 +56,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
             }
         })
     };
-    // Best effort: without it answers only come later.
+    // Best effort: without it responses only come later.
     let _ = stream.set_nodelay(true);
     let mut served = http1::Builder::new()
         .auto_date_header(false)

@@ -1,4 +1,4 @@
-//! The handle of a running site.
+//! Handle of a running simulated site.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,20 +11,20 @@ use tokio::sync::oneshot;
 use crate::arrival::{Arrival, NewRecords};
 use crate::config::SimConfig;
 use crate::fault::{Fault, FaultRates};
-use crate::ground_truth::Truth;
+use crate::ground_truth::GroundTruth;
 use crate::lock::lock;
 use crate::oauth::Consent;
 use crate::quirks::Quirks;
 use crate::server::serve;
-use crate::state::Site;
-use crate::stats::{Seen, Stats};
+use crate::state::SimState;
+use crate::stats::{LoggedRequest, Stats};
 
 /// A site that serves on loopback until it is dropped.
 ///
 /// It lives on a thread with a runtime of its own: a test may block, pause its clock, or have no runtime at all.
 /// Dropping it closes the port and every connection before it returns.
 pub struct Sim {
-    site: Arc<Site>,
+    state: Arc<SimState>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,19 +38,19 @@ impl Sim {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         listener.set_nonblocking(true)?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
-        let site = Arc::new(Site::new(config, url));
+        let state = Arc::new(SimState::new(config, url));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let served = Arc::clone(&site);
+        let served = Arc::clone(&state);
         let thread = thread::Builder::new()
             .name("confluence-sim".to_owned())
             .spawn(move || runtime.block_on(serve(listener, served, stopped)))?;
         Ok(Self {
-            site,
+            state,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -58,94 +58,94 @@ impl Sim {
 
     /// `http://127.0.0.1:PORT`: the gateway, the auth host and the site's own host in one.
     pub fn url(&self) -> &str {
-        &self.site.url
+        &self.state.url
     }
 
     /// The site's cloud id.
     pub fn cloud_id(&self) -> &str {
-        &self.site.config.cloud_id
+        &self.state.config.cloud_id
     }
 
     /// The configuration that it was started with.
     pub fn config(&self) -> &SimConfig {
-        &self.site.config
+        &self.state.config
     }
 
     /// The site's now in epoch milliseconds.
     pub fn now(&self) -> i64 {
-        self.site.now()
+        self.state.now()
     }
 
     /// Fixes the site's now, or lets it follow the host's clock again. Tokens age by it too.
     pub fn set_now(&self, now: Option<i64>) {
-        *lock(&self.site.fixed_now) = now;
+        *lock(&self.state.fixed_now) = now;
     }
 
     /// Changes how pages look, from the next request on.
     pub fn set_quirks(&self, quirks: Quirks) {
-        *lock(&self.site.quirks) = quirks;
+        *lock(&self.state.quirks) = quirks;
     }
 
     /// Changes what goes wrong by chance, from the next request on.
     pub fn set_faults(&self, rates: FaultRates) {
-        lock(&self.site.fortune).rates = rates;
+        lock(&self.state.faults).rates = rates;
     }
 
     /// Changes what arrives by itself while a client pages, from the next request on.
     pub fn set_arrival(&self, arrival: Option<Arrival>) {
-        self.site.set_arrival(arrival);
+        self.state.set_arrival(arrival);
     }
 
-    /// Says what befalls the next requests to the list of records, one each; then chance rules again.
+    /// Sets the faults of the next requests to the list of records, one each; then chance rules again.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
-        lock(&self.site.fortune).script.extend(faults);
+        lock(&self.state.faults).script.extend(faults);
     }
 
-    /// The same for the next requests to the token endpoint. Where the answer is lost ([`Fault::CutBody`],
+    /// The same for the next requests to the token endpoint. Where the response is lost ([`Fault::CutBody`],
     /// [`Fault::Reset`], [`Fault::Hang`] …) the token has been rotated all the same.
     pub fn script_token(&self, faults: impl IntoIterator<Item = Fault>) {
-        lock(&self.site.fortune).token_script.extend(faults);
+        lock(&self.state.faults).token_script.extend(faults);
     }
 
     /// Puts records into the log and returns their lines as in [`truth`](Self::truth).
     pub fn insert(&self, new: &NewRecords) -> Vec<String> {
-        self.site.insert(new)
+        self.state.insert(new)
     }
 
-    /// Every record that the site has now: what a right collector ends with. See [`Truth`].
-    pub fn truth(&self) -> Truth {
-        self.site.truth(i64::MIN, i64::MAX)
+    /// Every record that the site has now: what a correct collector ends with. See [`GroundTruth`].
+    pub fn truth(&self) -> GroundTruth {
+        self.state.truth(i64::MIN, i64::MAX)
     }
 
     /// Every record with `from <= time <= to`, in epoch milliseconds.
-    pub fn truth_between(&self, from: i64, to: i64) -> Truth {
-        self.site.truth(from, to)
+    pub fn truth_between(&self, from: i64, to: i64) -> GroundTruth {
+        self.state.truth(from, to)
     }
 
     /// A person's consent without the browser: a fresh family of tokens.
     pub fn consent(&self) -> Consent {
-        let now = self.site.now();
-        lock(&self.site.oauth).consent(now)
+        let now = self.state.now();
+        lock(&self.state.oauth).consent(now)
     }
 
     /// Ends all access tokens, as time would.
     pub fn expire_access_tokens(&self) {
-        lock(&self.site.oauth).expire();
+        lock(&self.state.oauth).expire();
     }
 
     /// Ends all refresh tokens, as a person does who takes the consent back.
     pub fn revoke(&self) {
-        lock(&self.site.oauth).revoke();
+        lock(&self.state.oauth).revoke();
     }
 
     /// Counts since the start.
     pub fn stats(&self) -> Stats {
-        self.site.stats()
+        self.state.stats()
     }
 
     /// The last requests, up to 4096 of them, oldest first.
-    pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.site.book).last()
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        lock(&self.state.requests).last()
     }
 }
 
@@ -164,7 +164,7 @@ impl std::fmt::Debug for Sim {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Sim")
-            .field("url", &self.site.url)
+            .field("url", &self.state.url)
             .finish_non_exhaustive()
     }
 }

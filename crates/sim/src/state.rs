@@ -1,4 +1,4 @@
-//! The site's state: its log, its clock, what it knows of its callers, and the records that arrive.
+//! State of the simulated site: its log, clock, tokens, faults, statistics, and the records that arrive by themselves.
 
 use std::sync::Mutex;
 
@@ -7,44 +7,44 @@ use jiff::Timestamp;
 
 use crate::arrival::{Arrival, NewRecords, When};
 use crate::config::SimConfig;
-use crate::fault::Fortune;
-use crate::generator::World;
-use crate::ground_truth::Truth;
+use crate::fault::FaultInjector;
+use crate::generator::Generator;
+use crate::ground_truth::GroundTruth;
 use crate::lock::lock;
 use crate::log::{Entry, Log};
 use crate::oauth::OAuth;
 use crate::page_cache::Fast;
 use crate::quirks::Quirks;
 use crate::random::mix;
-use crate::stats::{Book, Stats};
+use crate::stats::{RequestLog, Stats};
 
 const DAY: i64 = 86_400_000;
 
-/// One site. Locks are held for single steps only, never two at once.
-pub(crate) struct Site {
+/// The state of one site. Locks are held for single steps only, never two at once.
+pub(crate) struct SimState {
     pub(crate) config: SimConfig,
     pub(crate) url: String,
-    pub(crate) world: World,
+    pub(crate) generator: Generator,
     pub(crate) log: Mutex<Log>,
     pub(crate) quirks: Mutex<Quirks>,
-    pub(crate) fortune: Mutex<Fortune>,
+    pub(crate) faults: Mutex<FaultInjector>,
     pub(crate) oauth: Mutex<OAuth>,
-    pub(crate) book: Mutex<Book>,
+    pub(crate) requests: Mutex<RequestLog>,
     pub(crate) fixed_now: Mutex<Option<i64>>,
     /// Pieces of pages, where these are wanted fast.
     pub(crate) fast: Option<Fast>,
-    newcomers: Mutex<Newcomers>,
+    arrivals: Mutex<Arrivals>,
 }
 
 /// The state of arrivals.
-struct Newcomers {
+struct Arrivals {
     rng: Rng,
     arrival: Option<Arrival>,
     pages: usize,
     left: usize,
 }
 
-impl Site {
+impl SimState {
     /// The cloud id that is served; `None` is any.
     pub(crate) fn cloud_id(&self) -> Option<&str> {
         (!self.config.any_cloud_id).then_some(&self.config.cloud_id)
@@ -67,7 +67,7 @@ impl Site {
             .collect();
         Self {
             url,
-            world: World {
+            generator: Generator {
                 system: config.system,
                 hostile: config.hostile,
             },
@@ -79,7 +79,7 @@ impl Site {
                 bursts,
             )),
             quirks: Mutex::new(config.quirks),
-            fortune: Mutex::new(Fortune::new(
+            faults: Mutex::new(FaultInjector::new(
                 mix(config.seed, 0xFA17),
                 config.faults.clone(),
             )),
@@ -88,10 +88,10 @@ impl Site {
                 config.account.missing_scope,
                 config.seed,
             )),
-            book: Mutex::default(),
+            requests: Mutex::default(),
             fixed_now: Mutex::new(config.now),
             fast: config.fast.then(Fast::default),
-            newcomers: Mutex::new(Newcomers {
+            arrivals: Mutex::new(Arrivals {
                 rng: Rng::with_seed(mix(config.seed, 0x0E3)),
                 left: config
                     .insert_every
@@ -110,12 +110,12 @@ impl Site {
             .unwrap_or_else(|| host_now().saturating_add(self.config.clock_skew_ms))
     }
 
-    pub(crate) fn truth(&self, from: i64, to: i64) -> Truth {
-        Truth::new(lock(&self.log).clone(), self.world, from, to)
+    pub(crate) fn truth(&self, from: i64, to: i64) -> GroundTruth {
+        GroundTruth::new(lock(&self.log).clone(), self.generator, from, to)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = lock(&self.book).stats.clone();
+        let mut stats = lock(&self.requests).stats.clone();
         let oauth = lock(&self.oauth);
         stats.refreshes = oauth.refreshes;
         stats.reuses_in_leeway = oauth.reuses_in_leeway;
@@ -136,7 +136,7 @@ impl Site {
             }
         };
         let fresh: Vec<_> = {
-            let rng = &mut lock(&self.newcomers).rng;
+            let rng = &mut lock(&self.arrivals).rng;
             let draw = |_| Entry {
                 time: rng.i64(from..=to),
                 key: rng.u64(..),
@@ -156,34 +156,38 @@ impl Site {
                     entry = old;
                 }
                 log.insert(entry);
-                lines.push(self.world.record(entry).line());
+                lines.push(self.generator.record(entry).line());
             }
         }
-        lock(&self.book).stats.inserted += lines.len() as u64;
+        lock(&self.requests).stats.inserted += lines.len() as u64;
         lines
     }
 
     /// Changes what arrives by itself, and begins to count anew.
     pub(crate) fn set_arrival(&self, arrival: Option<Arrival>) {
-        let mut newcomers = lock(&self.newcomers);
-        newcomers.left = arrival.as_ref().map_or(0, |arrival| arrival.total);
-        newcomers.pages = 0;
-        newcomers.arrival = arrival;
+        let mut arrivals = lock(&self.arrivals);
+        arrivals.left = arrival.as_ref().map_or(0, |arrival| arrival.total);
+        arrivals.pages = 0;
+        arrivals.arrival = arrival;
     }
 
     /// Lets the configured records arrive, if it is their turn.
     pub(crate) fn arrive(&self, after: bool) {
         let (count, arrival) = {
-            let mut newcomers = lock(&self.newcomers);
-            let Some(arrival) = newcomers.arrival.clone().filter(|it| it.after == after) else {
+            let mut arrivals = lock(&self.arrivals);
+            let Some(arrival) = arrivals
+                .arrival
+                .clone()
+                .filter(|arrival| arrival.after == after)
+            else {
                 return;
             };
-            newcomers.pages += 1;
-            if !newcomers.pages.is_multiple_of(arrival.every.max(1)) {
+            arrivals.pages += 1;
+            if !arrivals.pages.is_multiple_of(arrival.every.max(1)) {
                 return;
             }
-            let count = arrival.records.count.min(newcomers.left);
-            newcomers.left -= count;
+            let count = arrival.records.count.min(arrivals.left);
+            arrivals.left -= count;
             (count, arrival)
         };
         self.insert(&NewRecords {

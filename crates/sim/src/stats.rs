@@ -1,4 +1,4 @@
-//! What the site has seen: counts for assertions, and the last requests one by one.
+//! Statistics of the requests: counts for assertions, and the last requests one by one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,12 +11,12 @@ const REMEMBERED: usize = 4096;
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests by path and outcome. The outcome is the status, or the status and what befell the answer (`200 cut`),
-    /// or `reset` or `hang` where there was no answer.
+    /// Requests by path and outcome. The outcome is the status, or the status and how the body was broken
+    /// (`200 cut`), or `reset` or `hang` where there was no response.
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Records in all pages answered with 200, those of cut answers included.
+    /// Records in all pages answered with 200, those of cut responses included.
     pub records_served: u64,
-    /// Bytes of all bodies after compression, those of cut answers in full; exports and the truth are not counted.
+    /// Bytes of all bodies after compression, those of cut responses in full; exports and the truth are not counted.
     pub bytes_served: u64,
     /// Connections accepted.
     pub connections: u64,
@@ -45,9 +45,9 @@ impl Stats {
     }
 }
 
-/// One request that the site has answered, or has refused to.
+/// One request that the site has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct LoggedRequest {
     /// The method.
     pub method: String,
     /// The path and the query, as sent.
@@ -58,14 +58,14 @@ pub struct Seen {
 
 /// The counts and the last requests.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct RequestLog {
     pub(crate) stats: Stats,
     pub(crate) in_flight: u64,
-    last: VecDeque<Seen>,
+    last: VecDeque<LoggedRequest>,
     requests: u64,
 }
 
-impl Book {
+impl RequestLog {
     /// The number of a new request.
     pub(crate) fn number(&mut self) -> u64 {
         self.requests += 1;
@@ -73,21 +73,21 @@ impl Book {
     }
 
     /// Counts a request for the list as open.
-    pub(crate) fn enter(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.in_flight += 1;
         self.stats.in_flight_peak = self.stats.in_flight_peak.max(self.in_flight);
     }
 
-    pub(crate) fn note(&mut self, path: &str, seen: Seen) {
+    pub(crate) fn log(&mut self, path: &str, request: LoggedRequest) {
         let outcomes = self.stats.requests.entry(path.to_owned()).or_default();
-        *outcomes.entry(seen.outcome.clone()).or_default() += 1;
+        *outcomes.entry(request.outcome.clone()).or_default() += 1;
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
         }
-        self.last.push_back(seen);
+        self.last.push_back(request);
     }
 
-    pub(crate) fn last(&self) -> Vec<Seen> {
+    pub(crate) fn last(&self) -> Vec<LoggedRequest> {
         self.last.iter().cloned().collect()
     }
 }
