@@ -24,9 +24,9 @@ const file = (name) => path.join(folder, name);
 fs.mkdirSync(folder, { recursive: true });
 fs.writeFileSync(file('token'), 'canary-scoped-api-token-5ac1=', { mode: 0o600 });
 const now = Date.now();
-const spans = ['--oldest', `${now - 60 * HOUR}`, '--newest', `${now - MINUTE}`];
-const acme = await site(['--records', '9000', '--bursts', '1500', ...spans]);
-const globex = await site(['--cloud-id', 'globex', '--records', '700', ...spans]);
+const span = `oldest = ${now - 60 * HOUR}\nnewest = ${now - MINUTE}\n`;
+const acme = await site('acme', `${span}records = 9000\nbursts = [{ records = 1500 }]`);
+const globex = await site('globex', `${span}records = 700\ncloud_id = "globex"`);
 const service = await others();
 fs.writeFileSync(file('consent.json'), consent(), { mode: 0o600 });
 fs.symlinkSync('elsewhere', file(`refused ${HOSTILE.replaceAll('/', '')}.json`));
@@ -89,9 +89,10 @@ assert.equal(code, 0);
 console.log(`the status page: ok; screenshots in ${folder}`);
 process.exit(0);
 
-/** A simulated site; its address. */
-async function site(flags) {
-  const child = spawn(sim, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
+/** A simulated site of this configuration; its address. */
+async function site(name, config) {
+  fs.writeFileSync(file(`${name}.sim.toml`), config);
+  const child = spawn(sim, ['--config', file(`${name}.sim.toml`)], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   const [said] = await once(child.stdout, 'data');
   return `${said}`.match(/^url +(\S+)$/m)[1];

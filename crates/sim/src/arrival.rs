@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::fmt::serde::unsigned_duration::required::deserialize as duration;
+use serde::Deserialize;
+
 /// Records to add with [`Sim::insert`](crate::Sim::insert).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewRecords {
     /// How many.
     pub count: usize,
@@ -26,18 +30,20 @@ impl Default for NewRecords {
 }
 
 /// The time that a new record carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum When {
     /// The site's now.
     Now,
     /// A time drawn for each record between the site's now and this long before it.
-    Late(Duration),
+    Late(#[serde(deserialize_with = "duration")] Duration),
     /// This one, in epoch milliseconds.
     At(i64),
 }
 
 /// Records that arrive by themselves, with every so many pages that the site serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Arrival {
     /// The number of pages between two arrivals; 1 is with every page.
     pub every: usize,

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::fmt::serde::unsigned_duration::required::deserialize as duration;
+use serde::Deserialize;
+
 use crate::arrival::Arrival;
 use crate::fault::FaultRates;
 use crate::quirks::Quirks;
+use crate::share::share;
 
 /// The email that goes with both API tokens unless the configuration says otherwise.
 pub const EMAIL: &str = "auditor@example.com";
@@ -34,7 +38,8 @@ pub const AUDIT_SCOPE: &str = "read:audit-log:confluence";
 /// };
 /// # assert_eq!(config.seed, 1);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SimConfig {
     /// The port on 127.0.0.1; 0 lets the system choose.
     pub port: u16,
@@ -48,10 +53,13 @@ pub struct SimConfig {
     /// (and nothing else) depend on when the site was started.
     pub newest: Option<i64>,
     /// The share of records that equal the record before them to the byte, time included.
+    #[serde(deserialize_with = "share")]
     pub twins: f64,
     /// The share of records that carry a string made to break parsers, terminals or spreadsheets.
+    #[serde(deserialize_with = "share")]
     pub hostile: f64,
     /// The share of records written by "System", an author without any id.
+    #[serde(deserialize_with = "share")]
     pub system: f64,
     /// Milliseconds that hold many records, on top of `records`.
     pub bursts: Vec<Burst>,
@@ -85,8 +93,10 @@ pub struct SimConfig {
     /// with quirks, bursts or arrivals.
     pub fast: bool,
     /// How long every response takes at least.
+    #[serde(deserialize_with = "duration")]
     pub latency: Duration,
     /// How long a hung request is held before its connection is reset.
+    #[serde(deserialize_with = "duration")]
     pub hang: Duration,
 }
 
@@ -123,11 +133,13 @@ impl Default for SimConfig {
 }
 
 /// One millisecond that holds many records, as a bulk operation leaves behind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Burst {
     /// How many records stand in the millisecond.
     pub records: usize,
     /// The share of them that equal their neighbour to the byte.
+    #[serde(deserialize_with = "share")]
     pub twins: f64,
     /// The millisecond; by default one chosen by the seed.
     pub at: Option<i64>,
@@ -144,15 +156,18 @@ impl Default for Burst {
 }
 
 /// The OAuth app and the life of its tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct OAuthConfig {
     /// The app's client id.
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: String,
     /// How long an access token lives.
+    #[serde(deserialize_with = "duration")]
     pub expires_in: Duration,
     /// How long a refresh token still works after its first use. Its use after that kills the family.
+    #[serde(deserialize_with = "duration")]
     pub leeway: Duration,
     /// Whether the person at `/authorize` declines.
     pub decline: bool,
@@ -174,7 +189,8 @@ impl Default for OAuthConfig {
 }
 
 /// What is wrong with the caller's account or the site's plan.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Account {
     /// The site is on the Free plan: 403.
@@ -188,7 +204,8 @@ pub struct Account {
 }
 
 /// The response of `audit/retention`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// How many units records are kept.
     pub number: u32,

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use fastrand::Rng;
+use jiff::fmt::serde::unsigned_duration::required::deserialize as duration;
+use serde::Deserialize;
+
+use crate::share::share;
 
 /// A fault injected into one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,8 @@ pub enum Fault {
 }
 
 /// How a response says when to retry, and how it fails to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RetryHeader {
     /// `Retry-After: 1`.
     Seconds,
@@ -70,33 +74,46 @@ pub enum RetryHeader {
 }
 
 /// Probabilities by request to the list of records, each between 0 and 1. Their sum should not exceed 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FaultRates {
     /// Of a 429.
+    #[serde(deserialize_with = "share")]
     pub rate_limited: f64,
     /// Of a 500, 502, 503 or 504.
+    #[serde(deserialize_with = "share")]
     pub server_error: f64,
     /// Of a body cut short, half of them chunked.
+    #[serde(deserialize_with = "share")]
     pub cut: f64,
     /// Of a body that stalls.
+    #[serde(deserialize_with = "share")]
     pub stall: f64,
     /// Of a reset connection.
+    #[serde(deserialize_with = "share")]
     pub reset: f64,
     /// Of a hung request.
+    #[serde(deserialize_with = "share")]
     pub hang: f64,
     /// Of a sign-in page with status 200.
+    #[serde(deserialize_with = "share")]
     pub sign_in: f64,
     /// Of a text that is not JSON.
+    #[serde(deserialize_with = "share")]
     pub not_json: f64,
     /// Of JSON of another shape.
+    #[serde(deserialize_with = "share")]
     pub wrong_json: f64,
     /// Of a slow response.
+    #[serde(deserialize_with = "share")]
     pub slow: f64,
     /// How slow that is.
+    #[serde(deserialize_with = "duration")]
     pub slow_by: Duration,
     /// The advice of a chance 429; by default every form in turn but [`RetryHeader::Huge`].
     pub retry_header: Option<RetryHeader>,
     /// The wait that 429 and 503 advise, scripted ones too. Short, so that a test is.
+    #[serde(deserialize_with = "duration")]
     pub retry_after: Duration,
 }
 

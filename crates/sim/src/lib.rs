@@ -22,6 +22,25 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! # Configuration file
+//!
+//! `confluence-audit-sim --config FILE` reads the fields of [`SimConfig`] from TOML. Every key may be left out; enums
+//! are in kebab case, durations like `200ms` or `10m`.
+//!
+//! ```
+//! # let config: confluence_audit_sim::SimConfig = toml::from_str(r#"
+//! records = 5000
+//! bursts = [{ records = 1500 }]
+//! insert_every = { every = 2, records = { count = 3, when = { late = "10m" } } }
+//! faults = { rate_limited = 0.05, retry_header = "date", slow = 0.1, slow_by = "2s" }
+//!
+//! [quirks]
+//! order = "oldest-first"
+//! max_limit = 100
+//! # "#).unwrap();
+//! # assert_eq!(config.faults.slow_by.as_secs(), 2);
+//! ```
+//!
 //! # Paths
 //!
 //! | path | what |
@@ -60,6 +79,7 @@ mod response;
 mod route;
 mod selection;
 mod server;
+mod share;
 mod sim;
 mod state;
 mod stats;

@@ -1,9 +1,10 @@
 //! Quirks of pages: everything that the API's documents leave open, as switches.
 
-use clap::ValueEnum;
+use serde::Deserialize;
 
 /// The form of pages. The default is what the documents and most samples show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Quirks {
     /// The order of records.
@@ -71,7 +72,8 @@ impl Default for Quirks {
 }
 
 /// The order of records across the pages of a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// As every sample shows it.
     #[default]
@@ -83,7 +85,8 @@ pub enum Order {
 }
 
 /// The form of `_links.next`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NextForm {
     /// Relative to `_links.base`: `/rest/api/audit?…`.
     #[default]
@@ -99,7 +102,8 @@ pub enum NextForm {
 }
 
 /// What `size` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SizeForm {
     /// The number of records in the page.
     #[default]
@@ -111,7 +115,8 @@ pub enum SizeForm {
 }
 
 /// The order of keys in each object of a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyOrder {
     /// The natural one.
     #[default]

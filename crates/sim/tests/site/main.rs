@@ -7,6 +7,7 @@
 
 mod access;
 mod client;
+mod config;
 mod fast;
 mod faults;
 mod oauth;
