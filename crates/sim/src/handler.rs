@@ -183,7 +183,7 @@ impl SimState {
             url: &self.url,
             path,
             salt: number,
-            fast: self.fast.as_ref().map(|fast| (fast, compresses)),
+            cache: self.page_cache.as_ref().map(|cache| (cache, compresses)),
         };
         let page = pager.page(&query);
         let mut response = Response::new(200, "application/json", page.content);

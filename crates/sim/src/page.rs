@@ -1,6 +1,7 @@
 //! One page of a selection: order, empty stretches, the link to the next page, and the shape of its JSON.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::generator::Generator;
 use crate::log::{Entry, Log};
-use crate::page_cache::Fast;
+use crate::page_cache::PageCache;
 use crate::query::Query;
 use crate::quirks::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use crate::random::mix;
@@ -55,8 +56,8 @@ pub(crate) struct Pager<'a> {
     pub(crate) path: &'static str,
     /// Differs between requests.
     pub(crate) salt: u64,
-    /// Pieces of pages, if these are wanted fast, and whether compressed.
-    pub(crate) fast: Option<(&'a Fast, bool)>,
+    /// The cache, if the site has one, and whether the page is to be compressed.
+    pub(crate) cache: Option<(&'a PageCache, bool)>,
 }
 
 /// A page as it goes out.
@@ -82,10 +83,10 @@ impl Pager<'_> {
             holes.visible(end).min(total),
         );
         let count = behind - first;
-        let fast = self
-            .fast
-            .and_then(|fast| Some((fast, self.ranks(first, behind)?)));
-        let entries = if fast.is_some() {
+        let cache = self
+            .cache
+            .and_then(|cache| Some((cache, self.ranks(first, behind)?)));
+        let entries = if cache.is_some() {
             Vec::new()
         } else {
             self.ordered(first, behind)
@@ -127,9 +128,9 @@ impl Pager<'_> {
             },
         };
         let text = self.write(&page);
-        let (content, is_gzip) = match (fast, text.split_at_checked(NO_RECORDS.len())) {
-            (Some(((pieces, is_gzip), (log, ranks))), Some(around)) => {
-                let content = pieces.page((log, self.generator), ranks, around, is_gzip);
+        let (content, is_gzip) = match (cache, text.split_at_checked(NO_RECORDS.len())) {
+            (Some(((cache, is_gzip), (log, ranks))), Some(around)) => {
+                let content = cache.page((log, self.generator), ranks, around, is_gzip);
                 (content, is_gzip)
             }
             _ => (text.into(), false),
@@ -141,9 +142,9 @@ impl Pager<'_> {
         }
     }
 
-    /// The ranks in the log of records `first..behind` of the selection, if they can be put together
-    /// from pieces: in the plainest form, from new to old, of a log that is as it was made.
-    fn ranks(&self, first: usize, behind: usize) -> Option<(&Log, (usize, usize))> {
+    /// The ranks in the log of records `first..behind` of the selection, if the cache can hold them: in the plainest
+    /// form, from new to old, of a log that is as it was made.
+    fn ranks(&self, first: usize, behind: usize) -> Option<(&Log, Range<usize>)> {
         let Selection::Window { log, to, .. } = self.selection else {
             return None;
         };
@@ -153,8 +154,7 @@ impl Pager<'_> {
             omit_date: false,
             ..self.quirks
         };
-        (quirks == Quirks::default() && log.is_as_made())
-            .then_some((log, (to - behind, to - first)))
+        (quirks == Quirks::default() && log.is_as_made()).then_some((log, to - behind..to - first))
     }
 
     fn link(&self, query: &str) -> Option<String> {

@@ -1,10 +1,11 @@
-//! Pages put together from pieces that were rendered, and compressed, before: so that a benchmark
-//! measures its client and not the site.
+//! Page cache: pieces of pages, rendered and compressed once, so that a benchmark measures its client and not the site.
 //!
-//! A piece is 64 records. Its compressed form stands by itself, so that a page's gzip stream is the
-//! pieces that lie in it whole, one after the other, and what is between them as it is.
+//! Whole pages would not do: a collector asks for windows of time that depend on its clock, so no two runs ask for the
+//! same pages. A piece is 64 records. Its compressed form stands by itself, so that the gzip stream of a page is that
+//! of its parts, one after the other.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -18,57 +19,51 @@ use crate::log::Log;
 const PIECE: usize = 64;
 /// Pieces kept, at about 60 KB each, compressed and not.
 const KEPT: usize = 32 * 1024;
-/// The most that a stored block of a deflate stream can hold.
-const STORED: usize = 65_535;
+/// The header of a gzip stream: deflate, no name, no time, an unknown system.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// The pieces that are ready, by number from the oldest.
 #[derive(Default)]
-pub(crate) struct Fast(Mutex<HashMap<usize, Arc<Piece>>>);
+pub(crate) struct PageCache(Mutex<HashMap<usize, Arc<Piece>>>);
 
 struct Piece {
-    /// The records from new to old, with commas between them.
+    /// The records from new to old, each behind a comma.
     text: String,
-    /// Where each begins.
-    begins: Vec<usize>,
+    /// Where each begins, and where the last ends.
+    bounds: Vec<usize>,
+    /// The whole piece as blocks of a deflate stream, and its checksum.
     deflated: OnceLock<(Vec<u8>, Crc)>,
 }
 
-impl Fast {
-    /// A page that holds the records of ranks `from..to`, from new to old, between `head` and
-    /// `tail`.
+impl PageCache {
+    /// A page that holds the records of `ranks`, from new to old, between `head` and `tail`.
     pub(crate) fn page(
         &self,
         (log, generator): (&Log, Generator),
-        (from, to): (usize, usize),
+        ranks: Range<usize>,
         (head, tail): (&str, &str),
         gzip: bool,
     ) -> Bytes {
         let mut page = Page::new(gzip);
-        page.push(head.as_bytes());
-        let mut end = to;
-        while end > from {
+        page.push(head);
+        let mut end = ranks.end;
+        while ranks.start < end {
             let number = (end - 1) / PIECE;
-            let first = number * PIECE;
+            let first = ranks.start.max(number * PIECE);
             let piece = self.piece(number, log, generator);
-            if end < to {
-                page.push(b",");
-            }
-            let records = piece.begins.len();
-            if first >= from && end == first + records {
+            // Counted from the newest of the piece.
+            let behind = number * PIECE + piece.bounds.len() - 1;
+            let text = &piece.text[piece.bounds[behind - end]..piece.bounds[behind - first]];
+            if end == ranks.end {
+                page.push(&text[1..]);
+            } else if text.len() == piece.text.len() {
                 page.push_piece(&piece);
             } else {
-                // The piece begins with its newest record.
-                let newest = piece.begins[first + records - end];
-                let behind = (first + records).saturating_sub(from.max(first));
-                let stop = piece
-                    .begins
-                    .get(behind)
-                    .map_or(piece.text.len(), |at| at - 1);
-                page.push(&piece.text.as_bytes()[newest..stop]);
+                page.push(text);
             }
-            end = first.max(from);
+            end = first;
         }
-        page.push(tail.as_bytes());
+        page.push(tail);
         page.finish()
     }
 
@@ -76,19 +71,7 @@ impl Fast {
         if let Some(piece) = lock(&self.0).get(&number) {
             return Arc::clone(piece);
         }
-        let mut piece = Piece {
-            text: String::new(),
-            begins: Vec::with_capacity(PIECE),
-            deflated: OnceLock::new(),
-        };
-        for entry in log.slice(number * PIECE, PIECE).into_iter().rev() {
-            if !piece.begins.is_empty() {
-                piece.text.push(',');
-            }
-            piece.begins.push(piece.text.len());
-            piece.text.push_str(&generator.record(entry).line());
-        }
-        let piece = Arc::new(piece);
+        let piece = Arc::new(Piece::new(number, log, generator));
         let mut pieces = lock(&self.0);
         if pieces.len() >= KEPT {
             pieces.clear();
@@ -99,16 +82,29 @@ impl Fast {
 }
 
 impl Piece {
+    fn new(number: usize, log: &Log, generator: Generator) -> Self {
+        let mut text = String::new();
+        let mut bounds = vec![0];
+        for entry in log.slice(number * PIECE, PIECE).into_iter().rev() {
+            text.push(',');
+            text.push_str(&generator.record(entry).line());
+            bounds.push(text.len());
+        }
+        Self {
+            text,
+            bounds,
+            deflated: OnceLock::new(),
+        }
+    }
+
     fn deflated(&self) -> &(Vec<u8>, Crc) {
         self.deflated.get_or_init(|| {
-            let text = self.text.as_bytes();
+            let mut blocks = Vec::new();
             let mut crc = Crc::new();
-            crc.update(text);
-            let mut deflate = Compress::new(Compression::default(), false);
-            let mut out = Vec::with_capacity(text.len() + 1024);
-            // There is room for all of it, so one call takes it, and compressing does not fail.
-            let _ = deflate.compress_vec(text, &mut out, FlushCompress::Full);
-            (out, crc)
+            crc.update(self.text.as_bytes());
+            let mut stream = Compress::new(Compression::default(), false);
+            deflate(&mut stream, &self.text, FlushCompress::Full, &mut blocks);
+            (blocks, crc)
         })
     }
 }
@@ -116,67 +112,55 @@ impl Piece {
 /// A page in the making.
 struct Page {
     out: Vec<u8>,
-    /// What it is compressed with, and what of it waits to be stored.
-    gzip: Option<(Crc, Vec<u8>)>,
+    /// The stream of what is between the pieces, stored rather than compressed, and the checksum of the page.
+    gzip: Option<(Compress, Crc)>,
 }
 
 impl Page {
     fn new(gzip: bool) -> Self {
         let mut out = Vec::with_capacity(1 << 18);
         if gzip {
-            // Deflate, no name, no time, an unknown system.
-            out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+            out.extend_from_slice(&GZIP_HEADER);
         }
+        let stream = || (Compress::new(Compression::none(), false), Crc::new());
         Self {
             out,
-            gzip: gzip.then(|| (Crc::new(), Vec::new())),
+            gzip: gzip.then(stream),
         }
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        match &mut self.gzip {
-            None => self.out.extend_from_slice(bytes),
-            Some((crc, waiting)) => {
-                crc.update(bytes);
-                waiting.extend_from_slice(bytes);
-            }
+    fn push(&mut self, text: &str) {
+        if let Some((stream, crc)) = &mut self.gzip {
+            crc.update(text.as_bytes());
+            deflate(stream, text, FlushCompress::Full, &mut self.out);
+        } else {
+            self.out.extend_from_slice(text.as_bytes());
         }
     }
 
     fn push_piece(&mut self, piece: &Piece) {
-        if self.gzip.is_none() {
-            return self.push(piece.text.as_bytes());
-        }
-        self.store();
-        if let Some((crc, _)) = &mut self.gzip {
-            let (deflated, its) = piece.deflated();
-            crc.combine(its);
-            self.out.extend_from_slice(deflated);
-        }
-    }
-
-    /// Writes what waits, uncompressed.
-    fn store(&mut self) {
-        if let Some((_, waiting)) = &mut self.gzip {
-            for block in waiting.chunks(STORED) {
-                let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
-                self.out.push(0);
-                self.out.extend_from_slice(&length.to_le_bytes());
-                self.out.extend_from_slice(&(!length).to_le_bytes());
-                self.out.extend_from_slice(block);
-            }
-            waiting.clear();
+        if let Some((_, crc)) = &mut self.gzip {
+            let (blocks, piece_crc) = piece.deflated();
+            crc.combine(piece_crc);
+            self.out.extend_from_slice(blocks);
+        } else {
+            self.push(&piece.text);
         }
     }
 
     fn finish(mut self) -> Bytes {
-        self.store();
-        if let Some((crc, _)) = &self.gzip {
-            // An empty block that says it is the last.
-            self.out.extend_from_slice(&[1, 0, 0, 255, 255]);
+        if let Some((stream, crc)) = &mut self.gzip {
+            deflate(stream, "", FlushCompress::Finish, &mut self.out);
             self.out.extend_from_slice(&crc.sum().to_le_bytes());
             self.out.extend_from_slice(&crc.amount().to_le_bytes());
         }
         self.out.into()
     }
+}
+
+/// Appends the blocks that hold `text`, up to the end of a byte.
+fn deflate(stream: &mut Compress, text: &str, flush: FlushCompress, out: &mut Vec<u8>) {
+    // There is room for all of it, so one call takes it, and compressing does not fail.
+    out.reserve(text.len() + text.len() / 100 + 1024);
+    let _ = stream.compress_vec(text.as_bytes(), out, flush);
 }

@@ -13,7 +13,7 @@ use crate::ground_truth::GroundTruth;
 use crate::lock::lock;
 use crate::log::{Entry, Log};
 use crate::oauth::OAuth;
-use crate::page_cache::Fast;
+use crate::page_cache::PageCache;
 use crate::quirks::Quirks;
 use crate::random::mix;
 use crate::stats::{RequestLog, Stats};
@@ -31,8 +31,8 @@ pub(crate) struct SimState {
     pub(crate) oauth: Mutex<OAuth>,
     pub(crate) requests: Mutex<RequestLog>,
     pub(crate) fixed_now: Mutex<Option<i64>>,
-    /// Pieces of pages, where these are wanted fast.
-    pub(crate) fast: Option<Fast>,
+    /// Where pages are wanted fast.
+    pub(crate) page_cache: Option<PageCache>,
     arrivals: Mutex<Arrivals>,
 }
 
@@ -90,7 +90,7 @@ impl SimState {
             )),
             requests: Mutex::default(),
             fixed_now: Mutex::new(config.now),
-            fast: config.fast.then(Fast::default),
+            page_cache: config.fast.then(PageCache::default),
             arrivals: Mutex::new(Arrivals {
                 rng: Rng::with_seed(mix(config.seed, 0x0E3)),
                 left: config
