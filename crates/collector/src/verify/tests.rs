@@ -45,6 +45,7 @@ impl Dir {
         let placed = |(time, line): &(i64, &str)| TimedRecord {
             time: at(*time),
             record: record(line),
+            is_own_time: true,
         };
         compare(&self.1, site.iter().map(placed).collect(), 20, None)
     }
@@ -101,6 +102,7 @@ fn what_is_missing_is_told_by_when_it_happened() {
             .map(|(time, line)| TimedRecord {
                 time: at(*time),
                 record: record(line),
+                is_own_time: true,
             })
             .collect(),
         1,
@@ -177,6 +179,7 @@ fn only_the_window_is_compared() {
     let site = [2, 3, 4].map(|time| TimedRecord {
         time: at(time),
         record: record(&line(time, "a")),
+        is_own_time: true,
     });
     let done = compare(&dir.1, site.to_vec(), 9, Some((2, 4)));
     assert!(done.is_exact(), "{done:?}");
@@ -296,8 +299,7 @@ proptest! {
             .iter()
             .map(|(time, content, ..)| TimedRecord {
                 time: at(*time),
-                record: record(&text(*time, *content)),
-            })
+                record: record(&text(*time, *content)), is_own_time: true })
             .collect();
         let mut lines = Vec::new();
         let (mut missing, mut extra, mut torn) = (0, 0, 0);
