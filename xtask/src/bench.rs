@@ -2,18 +2,18 @@
 //! and in the same run, so that a noisy machine slows both down. What counts is the ratio.
 
 mod case;
+mod hot_path;
 mod idle;
 mod instructions;
 mod measure;
 mod site;
-mod speed;
 mod state;
 mod table;
 
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::build::{Profile, build};
+use crate::workspace::{Profile, build};
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
@@ -65,7 +65,7 @@ impl Programs {
             setup: release.join("confluence-audit-oauth-setup"),
             daemon: release.join("confluence-auditd"),
             sim: release.join("confluence-audit-sim"),
-            hot_path: speed::build()?,
+            hot_path: hot_path::build()?,
         })
     }
 }
@@ -81,7 +81,7 @@ const OTHERS: [Other; 4] = [
     Other {
         name: "hot-path",
         takes_minutes: false,
-        measure: speed::measure,
+        measure: hot_path::measure,
     },
     Other {
         name: "state",

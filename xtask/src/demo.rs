@@ -11,7 +11,7 @@ use std::time::Duration;
 use confluence_audit_sim::{API_TOKEN, Burst, EMAIL, NewRecords, Sim, SimConfig, When};
 
 use crate::Result;
-use crate::build::{Profile, build};
+use crate::workspace::{Profile, build};
 
 /// Where the records go: the name that the guide's script used.
 const OUTPUT: &str = "flattened.json";

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::build::target;
 use crate::ci::succeed;
 use crate::packages::{Stage, programs};
+use crate::workspace::target;
 use crate::{Result, cargo, root};
 
 /// What cargo does not bring, each with the crate that does.

@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 
 use confluence_audit_sim::{API_TOKEN, EMAIL};
 
-use crate::build::{Profile, build, target};
 use crate::ci::succeed;
 use crate::packages::Stage;
 use crate::torture::is_installed;
+use crate::workspace::{Profile, build, target};
 use crate::{Result, root};
 
 const TOOLS: [&str; 4] = ["systemd-nspawn", "debootstrap", "apt-get", "cargo-deb"];

@@ -2,24 +2,27 @@
 //! recorder of fixtures, the generator of reference pages and the torture. Nothing here is shipped.
 
 mod bench;
-mod browser;
-mod build;
+mod browser_tests;
+
 mod ci;
 mod daemon;
 mod demo;
 mod dist;
-mod fixture;
+
+mod harness;
 mod install_test;
 mod many_sites;
 mod oauth_provider;
 mod outputs;
 mod packages;
 mod packaging;
-mod pseudonym;
+
 mod record;
 mod reference;
 mod status_page;
+mod tally;
 mod torture;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::NewRecords;
 
 use crate::Result;
-use crate::build::{Profile, build};
 use crate::daemon::Daemon;
+use crate::workspace::{Profile, build};
 
 /// What `cargo xtask many-sites` takes.
 #[derive(clap::Args)]

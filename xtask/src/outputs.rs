@@ -4,10 +4,10 @@
 //! rest goes on.
 
 mod duckdb;
-mod index;
-mod otel;
-mod parts;
+mod elasticsearch;
+mod otlp;
 mod rsyslog;
+mod services;
 mod together;
 
 use std::path::Path;
@@ -15,8 +15,8 @@ use std::path::Path;
 use confluence_audit_sim::{FaultRates, SimConfig};
 
 use crate::Result;
-use crate::build::{Profile, build};
-use crate::torture::site::Site;
+use crate::harness::Site;
+use crate::workspace::{Profile, build};
 
 /// What `cargo xtask outputs` takes.
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result {
     if is_wanted(Part::Rsyslog) {
         rsyslog::run(&program)?;
     }
-    let parts = match parts::install() {
+    let parts = match services::install() {
         Ok(parts) => parts,
         Err(error) => {
             println!("skipped: {error}");
@@ -59,12 +59,12 @@ pub(crate) fn run(args: &Args) -> Result {
         }
     };
     if is_wanted(Part::Elasticsearch) {
-        for engine in index::ENGINES {
-            index::run(engine, &program, &parts)?;
+        for engine in elasticsearch::ENGINES {
+            elasticsearch::run(engine, &program, &parts)?;
         }
     }
     if is_wanted(Part::Otlp) {
-        otel::run(&program, &parts)?;
+        otlp::run(&program, &parts)?;
     }
     if is_wanted(Part::Duckdb) {
         duckdb::run(&program, &parts)?;

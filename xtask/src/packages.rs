@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::build::{Profile, build, build_with, target};
 use crate::ci::succeed;
+use crate::workspace::{Profile, build, build_with, target};
 use crate::{Result, cargo, root};
 
 /// The crates whose programs are shipped: folder, package and program.

@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::{Profile, build};
 use crate::torture::is_installed;
+use crate::workspace::{Profile, build};
 use crate::{Result, root};
 
 /// The most that `systemd-analyze security` may give a service, in tenths.

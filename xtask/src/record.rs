@@ -5,6 +5,9 @@
 //! one page without credentials. Everything is kept in memory until it has been pseudonymised and
 //! searched for what must not be in it; only then is anything written.
 
+mod fixture;
+mod pseudonym;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -15,9 +18,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::fixture::Fixture;
-use crate::pseudonym::{Pseudonymiser, Treat};
 use crate::{Result, root};
+use fixture::Fixture;
+use pseudonym::{Pseudonymiser, Treat};
 
 const BODY_MAX: usize = 64 * 1024 * 1024;
 

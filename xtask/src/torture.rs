@@ -3,18 +3,16 @@
 //! in the output once: none lost, none twice, none torn.
 
 mod backfill;
-mod bulk;
-mod calls;
-mod full;
+mod bulk_server;
+mod crash_test;
+mod disk_full;
 mod index;
 mod inject;
-mod kill;
-mod ordeal;
+mod logrotate;
+mod random;
 mod readers;
-mod rotate;
-mod row;
-pub(crate) mod site;
-pub(crate) mod tally;
+mod report;
+mod syscalls;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,7 +20,7 @@ use std::process::{Command, Stdio};
 use clap::ValueEnum;
 
 use crate::Result;
-use crate::build::{Profile, build};
+use crate::workspace::{Profile, build};
 
 /// What `cargo xtask torture` takes.
 #[derive(clap::Args)]
@@ -58,12 +56,12 @@ enum Mode {
 }
 
 impl Mode {
-    fn run(self, torture: &Torture) -> Result<Vec<row::Row>> {
+    fn run(self, torture: &Torture) -> Result<Vec<report::Row>> {
         match self {
-            Self::Random => kill::run(torture),
-            Self::Syscall => calls::kill(torture),
-            Self::Error => calls::fail(torture),
-            Self::Full => full::run(torture),
+            Self::Random => random::run(torture),
+            Self::Syscall => syscalls::kill(torture),
+            Self::Error => syscalls::fail(torture),
+            Self::Full => disk_full::run(torture),
             Self::Index => index::run(torture),
             Self::Backfill => backfill::run(torture),
         }
@@ -117,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result {
         println!("==> {mode:?}");
         rows.extend(mode.run(&torture)?);
     }
-    row::print(&rows);
+    report::print(&rows);
     if rows.iter().all(|row| row.tally.is_clean()) {
         Ok(())
     } else {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::speed;
+use super::hot_path;
 use crate::{Result, root};
 
 const STEPS: [&str; 9] = [
@@ -36,7 +36,7 @@ fn committed() -> PathBuf {
 }
 
 pub(super) fn run(accept: bool) -> Result {
-    let program = speed::build()?;
+    let program = hot_path::build()?;
     let place = tempfile::tempdir()?;
     let mut counts = BTreeMap::new();
     for step in STEPS {

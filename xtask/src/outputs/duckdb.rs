@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::parts::Parts;
+use super::services::Parts;
 use super::site;
 use crate::Result;
-use crate::torture::site::{End, Site};
+use crate::harness::{End, Site};
 
 const RECORDS: usize = 20_000;
 

@@ -9,12 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::otel::certify;
-use super::parts::free_port;
+use super::otlp::certify;
+use super::services::free_port;
 use super::site;
 use crate::Result;
-use crate::torture::site::{End, Site};
-use crate::torture::{is_installed, tally};
+use crate::harness::{End, Site};
+use crate::tally;
+use crate::torture::is_installed;
 
 const RECORDS: usize = 6_000;
 

@@ -13,13 +13,13 @@ use std::thread;
 use confluence_audit_sim::{FaultRates, SimConfig};
 use serde_json::{Value, json};
 
-use super::index::{Service, Speaker};
-use super::parts::{Parts, free_port};
+use super::elasticsearch::{Service, Speaker};
 use super::rsyslog::Receiver;
+use super::services::{Parts, free_port};
 use crate::Result;
+use crate::harness::{End, Site};
+use crate::tally::{self, Tally};
 use crate::torture::is_installed;
-use crate::torture::site::{End, Site};
-use crate::torture::tally::{self, Tally};
 
 /// How many documents are asked for at a time.
 const DOCUMENTS: usize = 2_000;
@@ -174,7 +174,7 @@ fn export(site: &Site) -> Result<HashMap<String, String>> {
         .arg(site.at().join("config.toml"))
         .arg("--output")
         .arg(&path);
-    super::parts::succeed(&mut command)?;
+    super::services::succeed(&mut command)?;
     let mut events = HashMap::new();
     for line in fs::read_to_string(&path)?.lines() {
         let mut event: Value = serde_json::from_str(line)?;

@@ -7,9 +7,9 @@ use confluence_audit_sim::SimConfig;
 use fastrand::Rng;
 
 use super::Torture;
-use super::row::Row;
-use super::site::{End, Site};
+use super::report::Row;
 use crate::Result;
+use crate::harness::{End, Site};
 
 const RECORDS: usize = 1_000_000;
 const KILLS: u64 = 10;

@@ -10,11 +10,11 @@ use confluence_audit_sim::{FaultRates, NewRecords, SimConfig, When};
 use fastrand::Rng;
 
 use super::Torture;
-use super::bulk::{Bulk, Rates};
-use super::row::Row;
-use super::site::{End, Site};
-use super::tally::{self, Tally};
+use super::bulk_server::{Bulk, Rates};
+use super::report::Row;
 use crate::Result;
+use crate::harness::{End, Site};
+use crate::tally::{self, Tally};
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;

@@ -3,7 +3,7 @@
 //!
 //! strace counts the calls of each thread for itself, and the program writes from several threads:
 //! what the second one does behind the N-th call of the first is never reached. Of the 320 writes
-//! of a first run to the spool these were 62, and others in the next run. The library (`stop.c`)
+//! of a first run to the spool these were 62, and others in the next run. The library (`inject.c`)
 //! counts the calls of all threads together, and can tear a write. It sees only what goes through
 //! the C library, so strace goes through its own calls all the same.
 
@@ -15,8 +15,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::is_installed;
-use super::site::Site;
 use crate::Result;
+use crate::harness::Site;
 
 /// The calls that change what is on the disk, or begin to: those that a run of ours makes.
 pub(crate) const CALLS: [&str; 8] = [
@@ -233,7 +233,7 @@ fn build(folder: &Path) -> Result<Option<PathBuf>> {
     }
     let source = folder.join("stop.c");
     let library = folder.join("stop.so");
-    fs::write(&source, include_str!("stop.c"))?;
+    fs::write(&source, include_str!("inject.c"))?;
     let status = Command::new("cc")
         .args([
             "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o",

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::site::Site;
-use super::tally::{self, Tally};
 use crate::Result;
+use crate::harness::Site;
+use crate::tally::{self, Tally};
 
 /// How long a reader may lag behind the last line.
 const LAG: Duration = Duration::from_secs(15);

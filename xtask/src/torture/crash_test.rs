@@ -13,11 +13,11 @@ use confluence_audit_sim::{Arrival, FaultRates, NewRecords, Quirks, SimConfig, W
 use fastrand::Rng;
 
 use super::Torture;
+use super::logrotate::Rotation;
 use super::readers::Reader;
-use super::rotate::Rotation;
-use super::site::{End, Site};
-use super::tally::Tally;
 use crate::Result;
+use crate::harness::{End, Site};
+use crate::tally::Tally;
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;

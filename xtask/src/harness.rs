@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{API_TOKEN, EMAIL, FaultRates, Sim, SimConfig};
 use tempfile::TempDir;
 
-use super::tally::{self, Tally};
 use crate::Result;
+use crate::tally::{self, Tally};
 
 /// The file that the program appends to; rotated ones begin with the same name.
 pub(crate) const OUTPUT: &str = "flattened.json";

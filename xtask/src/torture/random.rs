@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::Torture;
-use super::ordeal::{Ordeal, Outcome};
-use super::row::Row;
+use super::crash_test::{Ordeal, Outcome};
+use super::report::Row;
 use crate::Result;
 
 /// So many kills befall one site; then another begins, with a first run of its own.

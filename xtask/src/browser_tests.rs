@@ -4,9 +4,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::build::{Profile, build, target};
 use crate::ci::succeed;
 use crate::torture::is_installed;
+use crate::workspace::{Profile, build, target};
 use crate::{Result, root};
 
 /// Builds `packages` and runs the tests in `tests/FOLDER` with these `programs` and a place for what

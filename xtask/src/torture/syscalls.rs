@@ -12,10 +12,10 @@ use fastrand::Rng;
 
 use super::Torture;
 use super::inject::{CALLS, Fate, Injection, Injector, Tool};
-use super::row::Row;
-use super::site::{End, OUTPUT, Site};
-use super::tally::Tally;
+use super::report::Row;
 use crate::Result;
+use crate::harness::{End, OUTPUT, Site};
+use crate::tally::Tally;
 
 /// Records that a site begins with.
 const RECORDS: usize = 300;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{NewRecords, SimConfig, When};
 
 use super::Torture;
-use super::row::Row;
-use super::site::{End, Site};
+use super::report::Row;
 use crate::Result;
+use crate::harness::{End, Site};
 
 /// Records that a site begins with: about 9 MB.
 const RECORDS: usize = 12_000;

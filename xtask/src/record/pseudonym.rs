@@ -9,18 +9,18 @@
 //! The rule is to replace: a string stays only where its key says that it is the service's own
 //! vocabulary (`summary`, `category`, …), and even there ids and addresses are replaced.
 
-mod literal;
-mod pattern;
+mod forms;
+mod json;
 mod place;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
+use forms::Found;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
-use literal::{decoded, end_of_string, units};
-use pattern::Found;
+use json::{decoded, end_of_string, units};
 use place::Place;
 
 const DAY_MS: i64 = 86_400_000;
@@ -319,7 +319,7 @@ impl Pseudonymiser {
     fn prose(&mut self, text: &str, range: Range<usize>, treat: Treat, edits: &mut Vec<Edit>) {
         let base = range.start;
         let part = &text[range];
-        for (found, span) in pattern::find(part, self.own_host.as_deref()) {
+        for (found, span) in forms::find(part, self.own_host.as_deref()) {
             let old = &part[span.clone()];
             if let Some(new) = self.replacement(found, old, treat) {
                 edits.push((base + span.start..base + span.end, new));
@@ -343,7 +343,7 @@ impl Pseudonymiser {
             Found::Hex => self.hex(old),
             Found::Address(IpAddr::V4(old)) => self.ipv4(old).to_string(),
             Found::Address(IpAddr::V6(old)) => self.ipv6(old).to_string(),
-            Found::Date(date) => format!("{}{}", self.date(date)?, &old[pattern::DATE..]),
+            Found::Date(date) => format!("{}{}", self.date(date)?, &old[forms::DATE..]),
             Found::Word if treat == Treat::Vocabulary => return None,
             Found::Word => self.word(old).into_iter().collect(),
         })

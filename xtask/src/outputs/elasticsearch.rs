@@ -8,11 +8,11 @@ use std::path::Path;
 use confluence_audit_formats::ecs::{Engine, index_template};
 use serde_json::{Value, json};
 
-use super::parts::{Parts, Running, free_port};
+use super::services::{Parts, Running, free_port};
 use super::site;
 use crate::Result;
-use crate::torture::site::{End, Site};
-use crate::torture::tally;
+use crate::harness::{End, Site};
+use crate::tally;
 
 /// No search gives more at a time.
 const RECORDS: usize = 6_000;

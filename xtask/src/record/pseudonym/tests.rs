@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixture::Fixture;
+use crate::record::fixture::Fixture;
 
 fn run() -> Pseudonymiser {
     Pseudonymiser::new([7; 32], None)

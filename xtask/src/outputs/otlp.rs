@@ -7,9 +7,9 @@ use std::process::Command;
 use confluence_audit_sim::SimConfig;
 use serde_json::Value;
 
-use super::parts::{Parts, Running, free_port, succeed};
-use crate::torture::site::{End, Site};
-use crate::torture::tally;
+use super::services::{Parts, Running, free_port, succeed};
+use crate::harness::{End, Site};
+use crate::tally;
 use crate::{Result, root};
 
 const RECORDS: usize = 3_000;

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::site::Site;
 use crate::Result;
+use crate::harness::Site;
 
 /// logrotate, set up for one site's output.
 pub(crate) struct Rotation {

@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::build::target;
 use crate::torture::is_installed;
+use crate::workspace::target;
 
 /// What is installed, each at the release that the checks were written with.
 const PACKAGES: [&str; 4] = [

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::Programs;
-use crate::build::target;
+use crate::workspace::target;
 use crate::{Result, cargo};
 
 /// So much slower than copying may it be, unless it does so many megabytes a second.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tally::Tally;
+use crate::tally::Tally;
 
 /// What came of one mode.
 pub(crate) struct Row {
