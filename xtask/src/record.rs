@@ -20,29 +20,9 @@ use url::Url;
 
 use crate::{Result, root};
 use fixture::Fixture;
-use pseudonym::{Pseudonymiser, Treat};
+use pseudonym::{Kind, Pseudonymiser};
 
 const BODY_MAX: usize = 64 * 1024 * 1024;
-
-/// Headers whose values are the service's own and stay as they are.
-const KEPT_HEADERS: &[&str] = &[
-    "content-type",
-    "deprecation",
-    "ratelimit-reason",
-    "warning",
-    "x-failure-category",
-    "x-ratelimit-limit",
-    "x-ratelimit-nearlimit",
-    "x-ratelimit-remaining",
-];
-/// Headers that hold an id, a date or a host, which are replaced.
-const REPLACED_HEADERS: &[&str] = &[
-    "atl-request-id",
-    "atl-traceid",
-    "www-authenticate",
-    "x-ratelimit-reset",
-];
-const DATE_HEADERS: &[&str] = &["date", "retry-after", "sunset"];
 
 /// What `cargo xtask record` takes.
 #[derive(clap::Args)]
@@ -86,14 +66,10 @@ pub(crate) struct Args {
 /// Records and writes.
 pub(crate) fn run(args: &Args) -> Result {
     let token = token(&args.api_token_file)?;
+    let session = Session::new(args, &token)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| root().join("fixtures/recorded"));
-    let session = Session::new(args, &token)?;
     let (recorded, cloud_id) = runtime.block_on(session.record())?;
 
     let mut pseudonymiser = Pseudonymiser::new(random_key()?, session.own_host());
@@ -115,6 +91,8 @@ pub(crate) fn run(args: &Args) -> Result {
             );
         }
     }
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| root().join("fixtures/recorded"));
     for (name, file) in &files {
         let path = out.join(name);
         if let Some(folder) = path.parent() {
@@ -138,44 +116,26 @@ struct Answer {
 
 impl Answer {
     fn fixture(self, pseudonymiser: &mut Pseudonymiser) -> Fixture {
-        let headers = self
-            .headers
-            .iter()
-            .filter_map(|(name, value)| {
-                // The header's value is ours to print only if it is plain text.
-                let value = value.to_str().ok()?;
-                let value = match name.as_str() {
-                    name if KEPT_HEADERS.contains(&name) => value.to_owned(),
-                    name if REPLACED_HEADERS.contains(&name) => {
-                        pseudonymiser.text(value, Treat::Vocabulary)
-                    }
-                    name if DATE_HEADERS.contains(&name) => pseudonymiser.http_date(value),
-                    _ => return None,
-                };
-                Some((name.as_str().to_owned(), value))
-            })
-            .collect();
-        let body = pseudonymiser.json(&self.body).unwrap_or_else(|| {
-            // Prose has no keys by which a name could be told from a word.
-            format!(
-                "({} bytes that are not JSON were not kept)\n",
-                self.body.len()
-            )
-            .into_bytes()
+        let headers = self.headers.iter().filter_map(|(name, value)| {
+            let value = header(name.as_str(), value.to_str().ok()?, pseudonymiser)?;
+            Some((name.as_str().to_owned(), value))
         });
+        let headers = headers.collect();
+        let body = if self.body.is_empty() {
+            Vec::new()
+        } else {
+            // Prose has no keys by which a name could be told from a word.
+            let length = self.body.len();
+            let prose =
+                || format!("({length} bytes that are not JSON were not kept)\n").into_bytes();
+            pseudonymiser.json(&self.body).unwrap_or_else(prose)
+        };
+        let reason = self.status.canonical_reason().unwrap_or_default();
         Fixture {
             status: self.status.as_u16(),
-            reason: self
-                .status
-                .canonical_reason()
-                .unwrap_or_default()
-                .to_owned(),
+            reason: reason.to_owned(),
             headers,
-            body: if self.body.is_empty() {
-                Vec::new()
-            } else {
-                body
-            },
+            body,
         }
     }
 
@@ -185,6 +145,25 @@ impl Answer {
         let page: Value = serde_json::from_slice(&self.body).ok()?;
         let next = page.pointer("/_links/next")?.as_str()?;
         next.split_once('?').map(|(_, query)| query.to_owned())
+    }
+}
+
+/// The value with which a header is kept, if it is.
+fn header(name: &str, value: &str, pseudonymiser: &mut Pseudonymiser) -> Option<String> {
+    match name {
+        "content-type"
+        | "deprecation"
+        | "ratelimit-reason"
+        | "warning"
+        | "x-failure-category"
+        | "x-ratelimit-limit"
+        | "x-ratelimit-nearlimit"
+        | "x-ratelimit-remaining" => Some(value.to_owned()),
+        "atl-request-id" | "atl-traceid" | "www-authenticate" | "x-ratelimit-reset" => {
+            Some(pseudonymiser.text(value, Kind::Vocabulary))
+        }
+        "date" | "retry-after" | "sunset" => Some(pseudonymiser.http_date(value)),
+        _ => None,
     }
 }
 
@@ -217,12 +196,8 @@ impl<'a> Session<'a> {
 
     /// The site's host, unless it names nobody.
     fn own_host(&self) -> Option<&str> {
-        match self.args.site_url.as_ref()?.host()? {
-            url::Host::Domain(host) if host != "localhost" => {
-                Some(self.args.site_url.as_ref()?.host_str()?)
-            }
-            _ => None,
-        }
+        let host = self.args.site_url.as_ref()?.domain()?;
+        (host != "localhost").then_some(host)
     }
 
     /// The answers under the names of their files, and the cloud id.
@@ -259,39 +234,26 @@ impl<'a> Session<'a> {
     }
 
     async fn look_up(&self, recorded: &mut Vec<(String, Answer)>) -> Result<String> {
-        let site = self
-            .args
-            .site_url
-            .as_ref()
-            .ok_or("give --site-url or --cloud-id")?;
-        let answer = self
-            .get(&site.join("/_edge/tenant_info")?, None, false)
-            .await?;
-        let id = serde_json::from_slice::<Value>(&answer.body)
-            .ok()
-            .and_then(|body| body.get("cloudId")?.as_str().map(str::to_owned))
-            .ok_or_else(|| {
-                format!(
-                    "{site} did not tell its cloud id (status {}); give --cloud-id",
-                    answer.status
-                )
-            })?;
+        let site = self.args.site_url.as_ref();
+        let site = site.ok_or("give --site-url or --cloud-id")?;
+        let url = site.join("/_edge/tenant_info")?;
+        let answer = self.get(&url, None, false).await?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let status = answer.status;
+        let id = body["cloudId"].as_str().map(str::to_owned).ok_or_else(|| {
+            format!("{site} did not tell its cloud id (status {status}); give --cloud-id")
+        })?;
         recorded.push(("tenant_info/tenant_info.http".to_owned(), answer));
         Ok(id)
     }
 
     fn audit_url(&self, cloud_id: &str) -> Result<Url> {
-        if cloud_id.is_empty()
-            || !cloud_id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if cloud_id.is_empty() || !cloud_id.bytes().all(fits) {
             return Err("the cloud id is not one: letters, digits and dashes".into());
         }
-        Ok(self
-            .args
-            .api_url
-            .join(&format!("/ex/confluence/{cloud_id}/wiki/rest/api/audit"))?)
+        let path = format!("/ex/confluence/{cloud_id}/wiki/rest/api/audit");
+        Ok(self.args.api_url.join(&path)?)
     }
 
     async fn get(&self, url: &Url, query: Option<&str>, authorised: bool) -> Result<Answer> {

@@ -1,125 +1,90 @@
-//! Replaces what identifies people and places in a recorded response, and nothing else: the order
-//! of keys, whitespace, the spelling of numbers and the way in which characters are escaped stay
-//! as the server wrote them, because these are what a fixture is recorded for.
+//! Pseudonyms for what identifies people and places in a recorded response. Everything else stays as
+//! the server wrote it: the order of keys, white space, the spelling of numbers and the escaping of
+//! characters, because these are what a fixture is recorded for.
 //!
-//! Within one run the same text always becomes the same other text, so that references between
-//! records still hold. Everything hangs on a random key that is never written down: who has only
-//! the fixtures cannot test a guess.
+//! Within one run the same text always becomes the same other text, so that references between records
+//! still hold. Everything hangs on a random key that is never written down: who has only the fixtures
+//! cannot test a guess.
 //!
 //! The rule is to replace: a string stays only where its key says that it is the service's own
 //! vocabulary (`summary`, `category`, …), and even there ids and addresses are replaced.
 
 mod forms;
 mod json;
-mod place;
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use forms::Found;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
-use json::{decoded, end_of_string, units};
-use place::Place;
+use json::{Token, pattern};
+use regex::Regex;
 
 const DAY_MS: i64 = 86_400_000;
-/// The shortest number, in digits, that may be an id.
-const ID_DIGITS: usize = 5;
+/// The length of a date, before the time that may follow it.
+const DATE: usize = 10;
 
 /// Strings that Confluence itself writes where a name is expected; tests depend on them.
 const KEPT_VALUES: &[&str] = &["System", "Unknown user", "Anonymous", "true", "false"];
-/// Keys whose strings are words of the service.
-const VOCABULARY_KEYS: &[&str] = &[
-    "accountType",
-    "category",
-    "code",
-    "error",
-    "error_description",
-    "message",
-    "objectType",
-    "operation",
-    "scope",
-    "scopes",
-    "status",
-    "summary",
-    "targetType",
-    "token_type",
-    "type",
-    "units",
-];
-/// Keys whose strings are addresses.
-const URL_KEYS: &[&str] = &[
-    "avatarUrl",
-    "base",
-    "context",
-    "href",
-    "next",
-    "path",
-    "prev",
-    "self",
-    "url",
-];
-/// Keys whose numbers count something.
-const COUNT_KEYS: &[&str] = &[
-    "code",
-    "expires_in",
-    "limit",
-    "number",
-    "size",
-    "start",
-    "status",
-    "statusCode",
-    "totalSize",
-];
-/// Path segments and query parameters that are the API's own.
-const KEPT_SEGMENTS: &[&str] = &[
-    "",
-    "wiki",
-    "rest",
-    "api",
-    "audit",
-    "since",
-    "export",
-    "retention",
-    "ex",
-    "confluence",
-    "space",
-    "spaces",
-    "user",
-    "group",
-    "content",
-    "pages",
-    "_edge",
-    "tenant_info",
-];
-const KEPT_PARAMETERS: &[&str] = &["start", "limit", "number", "units", "format", "expand"];
-
-const CONSONANTS: &[u8] = b"bcdfghjklmnprstvwz";
-const VOWELS: &[u8] = b"aeiou";
-const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-// Letters of two, three and four bytes: a replacement is as long as what it replaces.
-const TWO_BYTES: &[char] = &[
-    'ä', 'é', 'î', 'õ', 'ü', 'ñ', 'ç', 'ø', 'š', 'ž', 'ą', 'ę', 'ć', 'ł', 'ő', 'ř', 'β', 'δ', 'λ',
-    'π',
-];
-const THREE_BYTES: &[char] = &[
-    '港', '湾', '潮', '風', '船', '灯', '島', '橋', '浜', '波', '岬', '峰',
-];
-const FOUR_BYTES: &[char] = &['𐌰', '𐌱', '𐌲', '𐌳', '𐌴', '𐌵', '𐌶', '𐌷'];
 
 /// What may stay in a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Treat {
+pub(crate) enum Kind {
     /// Words of the service: only ids, addresses, hosts and dates are replaced.
     Vocabulary,
     /// Anything may name a person or a place: every word is replaced.
-    Free,
+    FreeText,
     /// An absolute or relative address: the API's own segments and parameters stay.
     Url,
 }
 
-/// One run's replacements.
+/// What a key says of its value.
+struct Rule {
+    strings: Kind,
+    /// A number counts something, and is no id.
+    counts: bool,
+    /// A number of 13 digits is an instant.
+    date: bool,
+}
+
+impl Rule {
+    /// The rule for a value, by its key and that of the object around it.
+    fn of(key: &str, parent: &str) -> Self {
+        let (strings, counts) = match key {
+            _ if parent == "_links" => (Kind::Url, false),
+            "name" if parent == "changedValues" => (Kind::Vocabulary, false),
+            "avatarUrl" | "base" | "context" | "href" | "next" | "path" | "prev" | "self"
+            | "url" => (Kind::Url, false),
+            "accountType" | "category" | "error" | "error_description" | "message"
+            | "objectType" | "operation" | "scope" | "scopes" | "summary" | "targetType"
+            | "token_type" | "type" | "units" => (Kind::Vocabulary, false),
+            "code" | "status" => (Kind::Vocabulary, true),
+            "expires_in" | "limit" | "number" | "size" | "start" | "statusCode" | "totalSize" => {
+                (Kind::FreeText, true)
+            }
+            _ => (Kind::FreeText, false),
+        };
+        Self {
+            strings,
+            counts,
+            date: is_date(key),
+        }
+    }
+}
+
+fn is_date(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    lower.contains("date") || lower.contains("time") || key.ends_with("At")
+}
+
+/// Digits that may be an id.
+static ID: LazyLock<Regex> = LazyLock::new(|| pattern("[0-9]{5,}"));
+/// A replacement and the range of the text that it replaces.
+type Edit = (Range<usize>, String);
+
+/// One run's pseudonyms.
 pub(crate) struct Pseudonymiser {
     key: [u8; 32],
     shift_days: i64,
@@ -128,11 +93,9 @@ pub(crate) struct Pseudonymiser {
     words: HashMap<String, Vec<char>>,
     words_taken: HashSet<Vec<char>>,
     addresses: HashMap<Ipv4Addr, Ipv4Addr>,
-    addresses_taken: HashSet<Ipv4Addr>,
+    /// The number of the next address for documentation.
+    next_address: usize,
 }
-
-/// A replacement and the range of the decoded text that it replaces.
-type Edit = (Range<usize>, String);
 
 impl Pseudonymiser {
     /// A run that hangs on `key`, which has to come from the system's random source.
@@ -144,161 +107,95 @@ impl Pseudonymiser {
             words: HashMap::new(),
             words_taken: HashSet::new(),
             addresses: HashMap::new(),
-            addresses_taken: HashSet::new(),
+            next_address: 0,
         };
         // Whole days, so that a time of day survives; backwards, so that no record is in the future.
-        let mut bytes = [0; 2];
-        run.stream("shift", "").fill(&mut bytes);
-        run.shift_days = -(30 + i64::from(u16::from_le_bytes(bytes) % 600));
+        let [low, high] = run.bytes("shift", "");
+        run.shift_days = -(30 + i64::from(u16::from_le_bytes([low, high]) % 600));
         run
     }
 
     /// The JSON text with what identifies replaced; `None` when it is not JSON.
     pub(crate) fn json(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(text).ok()?;
-        let (mark, text) = text
-            .strip_prefix('\u{feff}')
-            .map_or(("", text), |rest| ("\u{feff}", rest));
-        // From here on the text is known to be well formed, which keeps the walk below simple.
-        serde_json::from_str::<&serde_json::value::RawValue>(text).ok()?;
-        let mut out = String::with_capacity(text.len() + mark.len());
-        out.push_str(mark);
-        self.walk(text, &mut out);
-        Some(out.into_bytes())
-    }
-
-    /// A text that is not in JSON: a header's value.
-    pub(crate) fn text(&mut self, text: &str, treat: Treat) -> String {
-        let edits = self.edits(text, treat);
-        let mut out = String::with_capacity(text.len());
-        let mut done = 0;
-        for (range, new) in edits {
-            out.push_str(&text[done..range.start]);
-            out.push_str(&new);
-            done = range.end;
-        }
-        out.push_str(&text[done..]);
-        out
-    }
-
-    /// A date as headers write it, moved like every other; anything else is returned as it is.
-    pub(crate) fn http_date(&self, value: &str) -> String {
-        let Ok(parsed) = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value) else {
-            return value.to_owned();
-        };
-        let shift = self.shift_days * 24;
-        let Ok(moved) = parsed.checked_add(shift.hours()) else {
-            return value.to_owned();
-        };
-        Timestamp::strftime(&moved, "%a, %d %b %Y %H:%M:%S GMT").to_string()
-    }
-
-    fn walk(&mut self, text: &str, out: &mut String) {
-        let bytes = text.as_bytes();
-        let mut place = Place::default();
-        let mut at = 0;
-        while at < bytes.len() {
-            let start = at;
-            match bytes[at] {
-                b'"' => {
-                    at = end_of_string(bytes, at);
-                    let literal = &text[start..at];
-                    if place.expects_key() {
-                        place.set_key(&decoded(literal));
-                        self.string(literal, Treat::Vocabulary, false, out);
-                    } else {
-                        self.string(literal, place.treat(), place.is_date(), out);
+        let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mark = &text[..text.len() - json.len()];
+        // From here on the text is known to be well formed, which keeps the patterns simple.
+        serde_json::from_str::<&serde_json::value::RawValue>(json).ok()?;
+        // The last key of each object that is open. The elements of an array stand under its key.
+        let mut keys: Vec<String> = Vec::new();
+        let new = json::replace_tokens(json, |token| {
+            let mut outwards = keys.iter().rev().map(String::as_str);
+            let key = outwards.next().unwrap_or_default();
+            let rule = Rule::of(key, outwards.next().unwrap_or_default());
+            match token {
+                Token::Open => keys.push(String::new()),
+                Token::Close => drop(keys.pop()),
+                Token::Key(key) => {
+                    if let Some(last) = keys.last_mut() {
+                        *last = json::read(key).0;
                     }
+                    return Some(self.text(key, Kind::Vocabulary));
                 }
-                b'-' | b'0'..=b'9' => {
-                    at += bytes[at..]
-                        .iter()
-                        .take_while(|byte| b"0123456789+-.eE".contains(byte))
-                        .count();
-                    let number = self.number(&text[start..at], &place);
-                    out.push_str(&number);
+                Token::Text(text) if rule.date => {
+                    return self
+                        .moved(text)
+                        .or_else(|| Some(self.text(text, rule.strings)));
                 }
-                // Literals, punctuation and whitespace are ASCII in well-formed JSON.
-                byte => {
-                    place.step(byte);
-                    out.push(char::from(byte));
-                    at += 1;
-                }
+                Token::Text(text) => return Some(self.text(text, rule.strings)),
+                Token::Number(_) if rule.counts => {}
+                Token::Number(number) => return Some(self.number(number, rule.date)),
             }
-        }
+            None
+        });
+        Some([mark.as_bytes(), new.as_bytes()].concat())
     }
 
-    fn string(&mut self, literal: &str, treat: Treat, is_date: bool, out: &mut String) {
-        let units = units(literal);
-        let text: String = units.iter().map(|unit| unit.char).collect();
-        if is_date && let Some(moved) = self.shifted(&text) {
-            out.push('"');
-            out.push_str(&moved);
-            out.push('"');
-            return;
-        }
-        if treat != Treat::Url && KEPT_VALUES.contains(&text.as_str()) {
-            out.push_str(literal);
-            return;
-        }
-        let mut edits = self.edits(&text, treat).into_iter().peekable();
-        let mut units = units.into_iter().peekable();
-        let mut offset = 0;
-        out.push('"');
-        while let Some(unit) = units.next() {
-            let Some((range, new)) = edits.next_if(|(range, _)| range.start == offset) else {
-                offset += unit.char.len_utf8();
-                out.push_str(unit.written);
-                continue;
-            };
-            let mut replaced = vec![unit];
-            offset += unit.char.len_utf8();
-            while offset < range.end
-                && let Some(unit) = units.next()
-            {
-                offset += unit.char.len_utf8();
-                replaced.push(unit);
+    /// A text that is written as in JSON, each new character like the one that it replaces.
+    pub(crate) fn text(&mut self, written: &str, kind: Kind) -> String {
+        let (text, characters) = json::read(written);
+        let mut characters = characters.into_iter().peekable();
+        let mut out = String::with_capacity(written.len());
+        for (range, new) in self.edits(&text, kind) {
+            while let Some(kept) = characters.next_if(|character| character.at < range.start) {
+                out.push_str(kept.written);
             }
-            if new.chars().count() == replaced.len() {
-                for (unit, new) in replaced.iter().zip(new.chars()) {
-                    unit.write_like(new, out);
+            let old = || characters.next_if(|character| character.at < range.end);
+            let old: Vec<_> = std::iter::from_fn(old).collect();
+            if old.len() == new.chars().count() {
+                for (old, new) in old.iter().zip(new.chars()) {
+                    old.write_like(new, &mut out);
                 }
             } else {
                 // Only addresses change their length, and theirs are letters, digits and points.
                 out.push_str(&new);
             }
         }
-        out.push('"');
-    }
-
-    fn number(&mut self, number: &str, place: &Place) -> String {
-        if place.is_date()
-            && let Some(moved) = self.shifted(number)
-        {
-            return moved;
-        }
-        if COUNT_KEYS.contains(&place.key()) {
-            return number.to_owned();
-        }
-        let mut out = String::with_capacity(number.len());
-        let mantissa = number.find(['e', 'E']).unwrap_or(number.len());
-        let mut rest = &number[..mantissa];
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (run, tail) = rest.split_at(digits.max(1));
-            if digits >= ID_DIGITS {
-                out.extend(self.word(run));
-            } else {
-                out.push_str(run);
-            }
-            rest = tail;
-        }
-        out.push_str(&number[mantissa..]);
+        out.extend(characters.map(|kept| kept.written));
         out
     }
 
+    /// A date as headers write it, moved like every other; anything else is returned as it is.
+    pub(crate) fn http_date(&self, value: &str) -> String {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value);
+        let moved = date.and_then(|date| date.checked_add((self.shift_days * 24).hours()));
+        moved.map_or_else(
+            |_| value.to_owned(),
+            |moved: Timestamp| moved.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+        )
+    }
+
+    fn number(&mut self, number: &str, is_date: bool) -> String {
+        if is_date && let Some(moved) = self.moved(number) {
+            return moved;
+        }
+        let (mantissa, exponent) = number.split_at(number.find(['e', 'E']).unwrap_or(number.len()));
+        let digits = |digits: &regex::Captures<'_>| self.word(&digits[0]);
+        ID.replace_all(mantissa, digits).into_owned() + exponent
+    }
+
     /// Milliseconds since the epoch, moved; `None` when they are not plausibly that.
-    fn shifted(&self, digits: &str) -> Option<String> {
+    fn moved(&self, digits: &str) -> Option<String> {
         if digits.len() != 13 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
@@ -306,106 +203,69 @@ impl Pseudonymiser {
         Some((at + self.shift_days * DAY_MS).to_string()).filter(|moved| moved.len() == 13)
     }
 
-    fn edits(&mut self, text: &str, treat: Treat) -> Vec<Edit> {
+    fn edits(&mut self, text: &str, kind: Kind) -> Vec<Edit> {
         let mut edits = Vec::new();
-        if treat == Treat::Url {
-            self.url(text, &mut edits);
-        } else {
-            self.prose(text, 0..text.len(), treat, &mut edits);
+        if kind != Kind::Url && KEPT_VALUES.contains(&text) {
+            return edits;
+        }
+        let mut at = 0;
+        while let Some(piece) = forms::next(text, at, self.own_host.as_deref()) {
+            let (range, new) = match self.pseudonym(piece.form, &text[piece.range.clone()], kind) {
+                Some(new) => (piece.range, Some(new)),
+                None if kind == Kind::Vocabulary => (piece.word, None),
+                None => (piece.word.clone(), Some(self.word(&text[piece.word]))),
+            };
+            // What only looks like a form may begin with neither letter nor digit.
+            at = range.end.max(at + 1);
+            edits.extend(new.map(|new| (range, new)));
         }
         edits
     }
 
-    fn prose(&mut self, text: &str, range: Range<usize>, treat: Treat, edits: &mut Vec<Edit>) {
-        let base = range.start;
-        let part = &text[range];
-        for (found, span) in forms::find(part, self.own_host.as_deref()) {
-            let old = &part[span.clone()];
-            if let Some(new) = self.replacement(found, old, treat) {
-                edits.push((base + span.start..base + span.end, new));
+    /// The pseudonym for a text that has a form; `None` where it only looks like that.
+    fn pseudonym(&mut self, form: &str, old: &str, kind: Kind) -> Option<String> {
+        match form {
+            "interface" | "interface_too" => (kind == Kind::Url).then(|| old.to_owned()),
+            "instant" if kind == Kind::Url => {
+                let (name, instant) = old.split_once('=')?;
+                Some(format!("{name}={}", self.moved(instant)?))
             }
-        }
-    }
-
-    fn replacement(&mut self, found: Found, old: &str, treat: Treat) -> Option<String> {
-        Some(match found {
-            Found::Email => format!(
-                "user-{}@example.com",
-                self.tag("email", &old.to_lowercase())
-            ),
-            Found::Host => self.host(old),
-            Found::AccountId => {
+            "origin" => {
+                let (scheme, host) = old.split_once("://")?;
+                Some(format!("{scheme}://{}", self.host(host)))
+            }
+            "email" => {
+                let tag = self.tag("email", &old.to_lowercase());
+                Some(format!("user-{tag}@example.com"))
+            }
+            "host" => Some(self.host(old)),
+            "account" => {
                 let (digits, uuid) = old.split_once(':')?;
-                let digits: String = self.word(digits).into_iter().collect();
-                format!("{digits}:{}", self.uuid(uuid))
+                Some(format!("{}:{}", self.word(digits), self.uuid(uuid)))
             }
-            Found::Uuid => self.uuid(old),
-            Found::Hex => self.hex(old),
-            Found::Address(IpAddr::V4(old)) => self.ipv4(old).to_string(),
-            Found::Address(IpAddr::V6(old)) => self.ipv6(old).to_string(),
-            Found::Date(date) => format!("{}{}", self.date(date)?, &old[forms::DATE..]),
-            Found::Word if treat == Treat::Vocabulary => return None,
-            Found::Word => self.word(old).into_iter().collect(),
-        })
-    }
-
-    fn url(&mut self, text: &str, edits: &mut Vec<Edit>) {
-        let mut at = 0;
-        if let Some(scheme) = text.find("://") {
-            let start = scheme + 3;
-            let end = text[start..]
-                .find(['/', '?', '#'])
-                .map_or(text.len(), |length| start + length);
-            let host = &text[start..end];
-            // Atlassian's own hosts are the same for everybody.
-            if !host.ends_with(".atlassian.com") {
-                edits.push((start..end, self.host(host)));
+            "uuid" => Some(self.uuid(old)),
+            "v6" => {
+                // `::` alone is punctuation, and names nobody.
+                let old: Ipv6Addr = old.parse().ok()?;
+                (!old.is_unspecified()).then(|| self.ipv6(old).to_string())
             }
-            at = end;
-        }
-        let query = text[at..]
-            .find(['?', '#'])
-            .map_or(text.len(), |length| at + length);
-        for (segment, range) in split(text, at..query, '/') {
-            if !KEPT_SEGMENTS.contains(&segment) {
-                self.escaped(text, range, edits);
+            "v4" => Some(self.ipv4(old.parse().ok()?).to_string()),
+            "date" => {
+                let (date, time) = old.split_at(DATE);
+                let date: Date = date.parse().ok()?;
+                let moved = date.checked_add(self.shift_days.days()).ok()?;
+                Some(format!("{moved}{time}"))
             }
-        }
-        for (parameter, range) in split(text, query..text.len(), '&') {
-            let Some(equals) = parameter.find('=') else {
-                self.escaped(text, range, edits);
-                continue;
-            };
-            let name = parameter[..equals].trim_start_matches(['?', '#']);
-            let value = range.start + equals + 1..range.end;
-            if is_date_key(name)
-                && let Some(moved) = self.shifted(&text[value.clone()])
-            {
-                edits.push((value, moved));
-            } else if !KEPT_PARAMETERS.contains(&name) {
-                self.escaped(text, value, edits);
+            "hex" => {
+                // Digits alone are a number, letters alone a word.
+                let has = |is: fn(&u8) -> bool| old.as_bytes().iter().any(is);
+                (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)).then(|| self.hex(old))
             }
+            _ => None,
         }
     }
 
-    /// Free text in an address: a percent sign and its two digits are one character, kept.
-    fn escaped(&mut self, text: &str, range: Range<usize>, edits: &mut Vec<Edit>) {
-        let mut start = range.start;
-        while let Some(length) = text[start..range.end].find('%') {
-            self.prose(text, start..start + length, Treat::Free, edits);
-            let after = start + length + 3;
-            start = if text.is_char_boundary(after) {
-                after
-            } else {
-                start + length + 1
-            };
-            if start >= range.end {
-                return;
-            }
-        }
-        self.prose(text, start..range.end, Treat::Free, edits);
-    }
-
+    /// Bytes that depend on the key and the text alone.
     fn stream(&self, kind: &str, text: &str) -> blake3::OutputReader {
         let mut hash = blake3::Hasher::new_keyed(&self.key);
         hash.update(kind.as_bytes())
@@ -414,40 +274,41 @@ impl Pseudonymiser {
         hash.finalize_xof()
     }
 
-    fn tag(&self, kind: &str, text: &str) -> String {
-        let mut bytes = [0; 4];
+    fn bytes<const N: usize>(&self, kind: &str, text: &str) -> [u8; N] {
+        let mut bytes = [0; N];
         self.stream(kind, text).fill(&mut bytes);
-        format!("{:08x}", u32::from_le_bytes(bytes))
+        bytes
+    }
+
+    fn tag(&self, kind: &str, text: &str) -> String {
+        format!("{:08x}", u32::from_le_bytes(self.bytes(kind, text)))
     }
 
     fn host(&self, old: &str) -> String {
         let old = old.to_ascii_lowercase();
         let tag = self.tag("host", &old);
-        if old.ends_with(".atlassian.net") {
-            format!("site-{tag}.atlassian.net")
-        } else {
-            format!("host-{tag}.example.com")
+        match old.rsplit_once(".atlassian.") {
+            Some((_, "net")) => format!("site-{tag}.atlassian.net"),
+            // Atlassian's own hosts are the same for everybody.
+            Some((_, "com")) => old,
+            _ => format!("host-{tag}.example.com"),
         }
     }
 
     /// As many characters, of the same kinds: letters for letters in the same case, digits for
     /// digits, and a word of the same bytes' length.
-    fn word(&mut self, old: &str) -> Vec<char> {
+    fn word(&mut self, old: &str) -> String {
         let lower = old.to_ascii_lowercase();
         if !self.words.contains_key(&lower) {
             let new = self.invented(&lower);
             self.words_taken.insert(new.clone());
             self.words.insert(lower.clone(), new);
         }
-        let new = &self.words[&lower];
-        old.chars()
-            .zip(new)
-            .map(|(old, &new)| {
-                if old.is_ascii_uppercase() {
-                    new.to_ascii_uppercase()
-                } else {
-                    new
-                }
+        let pairs = old.chars().zip(&self.words[&lower]);
+        pairs
+            .map(|(old, new)| match old {
+                'A'..='Z' => new.to_ascii_uppercase(),
+                _ => *new,
             })
             .collect()
     }
@@ -459,9 +320,8 @@ impl Pseudonymiser {
         // promise it for those.
         for attempt in 0..200 {
             let mut stream = self.stream("word", &format!("{attempt} {lower}"));
-            new = old
-                .iter()
-                .enumerate()
+            let characters = old.iter().enumerate();
+            new = characters
                 .map(|(index, &char)| like(char, index, old.len(), &mut stream))
                 .collect();
             if new != old && !self.words_taken.contains(&new) {
@@ -475,18 +335,17 @@ impl Pseudonymiser {
     fn hex(&self, old: &str) -> String {
         let upper = old.bytes().any(|byte| byte.is_ascii_uppercase());
         let mut stream = self.stream("hex", &old.to_ascii_lowercase());
-        old.chars()
-            .map(|char| {
-                let mut byte = [0];
-                stream.fill(&mut byte);
-                let digit = char::from_digit(u32::from(byte[0] % 16), 16).unwrap_or('0');
-                match char {
-                    '-' => '-',
-                    _ if upper => digit.to_ascii_uppercase(),
-                    _ => digit,
-                }
-            })
-            .collect()
+        let mut digit = |char| {
+            let mut byte = [0];
+            stream.fill(&mut byte);
+            let digit = char::from_digit(u32::from(byte[0] % 16), 16).unwrap_or('0');
+            match char {
+                '-' => '-',
+                _ if upper => digit.to_ascii_uppercase(),
+                _ => digit,
+            }
+        };
+        old.chars().map(&mut digit).collect()
     }
 
     /// The version and the variant are the form of a UUID and stay.
@@ -498,85 +357,56 @@ impl Pseudonymiser {
         new
     }
 
-    /// An address of the ranges for documentation; two become one only when there are more than these
-    /// ranges hold.
+    /// The next address of the ranges for documentation; two become one only when there are more than
+    /// these ranges hold.
     fn ipv4(&mut self, old: Ipv4Addr) -> Ipv4Addr {
-        const RANGES: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
-        const SIZE: usize = RANGES.len() * 254;
         if let Some(&new) = self.addresses.get(&old) {
             return new;
         }
-        let mut bytes = [0; 2];
-        self.stream("ipv4", &old.to_string()).fill(&mut bytes);
-        let first = usize::from(u16::from_le_bytes(bytes));
-        let candidates = (0..SIZE).map(|step| {
-            let index = (first + step) % SIZE;
-            let [a, b, c] = RANGES[index % RANGES.len()];
-            // At most 254, since the index is below three times that.
-            let last = u8::try_from(index / RANGES.len() + 1).unwrap_or(u8::MAX);
-            Ipv4Addr::new(a, b, c, last)
-        });
-        let mut other = candidates.filter(|new| *new != old);
-        let new = other
-            .clone()
-            .find(|new| !self.addresses_taken.contains(new))
-            .or_else(|| other.next())
-            .unwrap_or(Ipv4Addr::new(192, 0, 2, 1));
+        let mut next = || {
+            self.next_address += 1;
+            documentation(self.next_address)
+        };
+        let new = Some(next()).filter(|new| *new != old);
+        let new = new.unwrap_or_else(next);
         self.addresses.insert(old, new);
-        self.addresses_taken.insert(new);
         new
     }
 
     fn ipv6(&self, old: Ipv6Addr) -> Ipv6Addr {
         let mut bytes = [0; 16];
-        self.stream("ipv6", &old.to_string()).fill(&mut bytes[8..]);
         bytes[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        bytes[8..].copy_from_slice(&self.bytes::<8>("ipv6", &old.to_string()));
         Ipv6Addr::from(bytes)
     }
+}
 
-    fn date(&self, old: Date) -> Option<String> {
-        Some(old.checked_add(self.shift_days.days()).ok()?.to_string())
-    }
+/// One of the 762 addresses of the ranges for documentation.
+fn documentation(number: usize) -> Ipv4Addr {
+    const RANGES: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
+    let [a, b, c] = RANGES[number % RANGES.len()];
+    let last = u8::try_from(number / RANGES.len() % 254).unwrap_or_default();
+    Ipv4Addr::new(a, b, c, last + 1)
 }
 
 /// A character of the same kind and of the same length in UTF-8.
 fn like(old: char, index: usize, length: usize, stream: &mut blake3::OutputReader) -> char {
     let mut byte = [0];
     stream.fill(&mut byte);
-    let byte = usize::from(byte[0]);
-    let ascii = |set: &[u8]| char::from(set[byte % set.len()]);
-    let wide = |set: &[char]| set[byte % set.len()];
-    match old {
+    let set = match old {
         // A number that is not zero does not begin with one.
-        '0'..='9' if index == 0 && length > 1 => ascii(b"123456789"),
-        '0'..='9' => ascii(b"0123456789"),
-        _ if old.is_ascii() && length == 1 => ascii(ALPHABET),
+        '0'..='9' if index == 0 && length > 1 => "123456789",
+        '0'..='9' => "0123456789",
+        _ if old.is_ascii() && length == 1 => "abcdefghijklmnopqrstuvwxyz",
         // A consonant and a vowel in turn, so that a reviewer can say the word.
-        _ if old.is_ascii() && index.is_multiple_of(2) => ascii(CONSONANTS),
-        _ if old.is_ascii() => ascii(VOWELS),
-        _ if old.len_utf8() == 2 => wide(TWO_BYTES),
-        _ if old.len_utf8() == 3 => wide(THREE_BYTES),
-        _ => wide(FOUR_BYTES),
-    }
-}
-
-/// The parts between separators with their ranges.
-fn split(
-    text: &str,
-    range: Range<usize>,
-    separator: char,
-) -> impl Iterator<Item = (&str, Range<usize>)> {
-    let mut at = range.start;
-    text[range].split(separator).map(move |part| {
-        let start = at;
-        at += part.len() + separator.len_utf8();
-        (part, start..start + part.len())
-    })
-}
-
-fn is_date_key(key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
-    lower.contains("date") || lower.contains("time") || key.ends_with("At")
+        _ if old.is_ascii() && index.is_multiple_of(2) => "bcdfghjklmnprstvwz",
+        _ if old.is_ascii() => "aeiou",
+        _ if old.len_utf8() == 2 => "äéîõüñçøšžąęćłőřβδλπ",
+        _ if old.len_utf8() == 3 => "港湾潮風船灯島橋浜波岬峰",
+        _ => "𐌰𐌱𐌲𐌳𐌴𐌵𐌶𐌷",
+    };
+    let count = set.chars().count();
+    set.chars().nth(usize::from(byte[0]) % count).unwrap_or(old)
 }
 
 #[cfg(test)]

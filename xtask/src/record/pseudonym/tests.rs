@@ -1,5 +1,7 @@
 //! The promises of the pseudonymiser: the same in, the same out; the shape kept; nothing survives.
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -14,25 +16,17 @@ fn json(run: &mut Pseudonymiser, text: &str) -> String {
     String::from_utf8(run.json(text.as_bytes()).expect("it is JSON")).expect("it is text")
 }
 
-/// The text without what stands inside strings that are values, and with its numbers' digits
-/// blanked: what must be the same before and after.
+/// The text with empty values and with its numbers' digits blanked: what must be the same before and
+/// after.
 fn skeleton(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = String::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'"' {
-            let end = end_of_string(bytes, at);
-            let is_key = text[end..].trim_start().starts_with(':');
-            out.push_str(if is_key { &text[at..end] } else { "\"\"" });
-            at = end;
-        } else {
-            let char = text[at..].chars().next().expect("there is more");
-            out.push(if char.is_ascii_digit() { '0' } else { char });
-            at += char.len_utf8();
-        }
-    }
-    out
+    static KEY_VALUE_OR_DIGIT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"("(?:[^"\\]|\\.)*"[ \t\r\n]*:)|"(?:[^"\\]|\\.)*"|[0-9]"#));
+    let blank = |found: &regex::Captures<'_>| match found.get(1) {
+        Some(key) => key.as_str().to_owned(),
+        None if found[0].starts_with('"') => "\"\"".to_owned(),
+        None => "0".to_owned(),
+    };
+    KEY_VALUE_OR_DIGIT.replace_all(text, blank).into_owned()
 }
 
 #[test]
@@ -100,13 +94,63 @@ fn each_form_of_account_id_stays_in_form() {
         "5f3a9c1e7b2d48006a91c3e7",
         "0c9e4b7a1d2f4e83b65a7c1092d8e4f6",
     ] {
-        let new = run().text(id, Treat::Free);
+        let new = run().text(id, Kind::FreeText);
         assert_ne!(new, id);
         assert_eq!(new.len(), id.len());
         assert!(
             new.bytes().all(|byte| b"0123456789abcdef".contains(&byte)),
             "{new}"
         );
+    }
+}
+
+#[test]
+fn each_form_is_found_whole_and_nothing_around_it() {
+    let mut run = Pseudonymiser::new([7; 32], Some("wiki.corp.example"));
+    let uuid = "6b0f7d3c-52e8-4a1b-9f46-c3d5e7a90b12";
+    // What is replaced stands in brackets.
+    for text in [
+        "from [192.0.2.7].",
+        "([2001:db8::1]): at 12:30:45",
+        "[192.0.2.7]:443",
+        "[::ffff:192.0.2.7]",
+        "a::z 1.2.3 std::fs ::",
+        "<[ida.o+x@example.com]>.",
+        "@ a@ @b",
+        "see [Acme.atlassian.net].",
+        "on [Wiki.corp.example], not wiki.corp.examples",
+        "https://[wiki.corp.example]/x https://api.atlassian.com",
+        "crew:[UUID]",
+        "[712020:UUID]",
+        "~[5f3a9c1e7b2d48006a91c3e7]",
+        "deadbeef 12345678901234567890 deadbeefdeadbeefdead",
+        "[2026-01-31]T10:00:00Z",
+        "[2026-01-31] 10:00:00.123+0100, then",
+        "[2026-01-31]Tide",
+        "2026-13-01 2026-01-311 9999-01-01",
+    ] {
+        let text = text.replace("UUID", uuid);
+        let new = run.text(&text.replace(['[', ']'], ""), Kind::Vocabulary);
+        let Some((before, rest)) = text.split_once('[') else {
+            assert_eq!(new, text);
+            continue;
+        };
+        let (old, behind) = rest.split_once(']').expect("a bracket is closed");
+        let middle = new
+            .strip_prefix(before)
+            .and_then(|new| new.strip_suffix(behind));
+        let middle = middle.unwrap_or_else(|| panic!("{text} became {new}"));
+        let is_alike = match old.parse::<IpAddr>() {
+            Ok(old) => middle
+                .parse()
+                .is_ok_and(|new: IpAddr| new.is_ipv4() == old.is_ipv4()),
+            Err(_) if old.contains('@') => middle.ends_with("@example.com"),
+            Err(_) if old.contains('.') => {
+                middle.contains(".atlassian.net") || middle.ends_with(".example.com")
+            }
+            Err(_) => middle.len() == old.len(),
+        };
+        assert!(is_alike && middle != old, "{text} became {new}");
     }
 }
 
@@ -156,7 +200,7 @@ fn addresses_of_pages_keep_the_interface_and_lose_the_site() {
     let mut run = run();
     let new = run.text(
         "https://corp.atlassian.net/wiki/rest/api/audit?searchString=ida%20okonjo&limit=25",
-        Treat::Url,
+        Kind::Url,
     );
     assert!(new.starts_with("https://site-"), "{new}");
     assert!(
@@ -165,14 +209,19 @@ fn addresses_of_pages_keep_the_interface_and_lose_the_site() {
     );
     assert!(new.ends_with("&limit=25") && new.contains("%20"), "{new}");
     assert!(!new.contains("corp") && !new.contains("okonjo"), "{new}");
-    assert_eq!(run.text("/wiki", Treat::Url), "/wiki");
+    assert_eq!(run.text("/wiki", Kind::Url), "/wiki");
     assert!(
-        run.text("https://wiki.corp.example/a", Treat::Url)
+        run.text("https://wiki.corp.example/a", Kind::Url)
             .starts_with("https://host-")
+    );
+    let new = run.text("/okonjo?to=https://corp.example/ida", Kind::Url);
+    assert!(
+        !new.contains("corp") && !new.contains("okonjo") && !new.contains("ida"),
+        "{new}"
     );
     // An escape that is cut short or names half a character breaks nothing.
     for odd in ["/%", "/a%4", "/%é", "?%é=%"] {
-        run.text(odd, Treat::Url);
+        run.text(odd, Kind::Url);
     }
 }
 
@@ -180,7 +229,7 @@ fn addresses_of_pages_keep_the_interface_and_lose_the_site() {
 fn a_configured_host_is_replaced_in_prose() {
     let mut run = Pseudonymiser::new([7; 32], Some("Wiki.Corp.example"));
     assert!(
-        !run.text("not permitted on wiki.corp.example", Treat::Vocabulary)
+        !run.text("not permitted on wiki.corp.example", Kind::Vocabulary)
             .contains("corp")
     );
 }
@@ -194,7 +243,7 @@ fn addresses_are_of_the_documentation_ranges_and_distinct() {
         .collect();
     assert_eq!(new.len(), 256);
     assert!(new.iter().all(Ipv4Addr::is_documentation));
-    let mapped = run.text("::ffff:8.8.8.8", Treat::Free);
+    let mapped = run.text("::ffff:8.8.8.8", Kind::FreeText);
     assert!(mapped.starts_with("2001:db8:"), "{mapped}");
     // More addresses than the ranges hold are still replaced.
     for c in 0..1000u16 {
