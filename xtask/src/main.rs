@@ -9,7 +9,6 @@ mod daemon;
 mod demo;
 mod dist;
 
-mod harness;
 mod install_test;
 mod many_sites;
 mod oauth_provider;
@@ -21,6 +20,7 @@ mod record;
 mod reference;
 mod status_page;
 mod tally;
+mod test_site;
 mod torture;
 mod workspace;
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use confluence_audit_sim::{FaultRates, SimConfig};
 
 use crate::Result;
-use crate::harness::Site;
+use crate::test_site::Site;
 use crate::workspace::{Profile, build};
 
 /// What `cargo xtask outputs` takes.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::services::Parts;
 use super::site;
 use crate::Result;
-use crate::harness::{End, Site};
+use crate::test_site::{End, Site};
 
 const RECORDS: usize = 20_000;
 

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::services::{Parts, Running, free_port};
 use super::site;
 use crate::Result;
-use crate::harness::{End, Site};
 use crate::tally;
+use crate::test_site::{End, Site};
 
 /// No search gives more at a time.
 const RECORDS: usize = 6_000;

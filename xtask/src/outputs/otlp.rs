@@ -8,8 +8,8 @@ use confluence_audit_sim::SimConfig;
 use serde_json::Value;
 
 use super::services::{Parts, Running, free_port, succeed};
-use crate::harness::{End, Site};
 use crate::tally;
+use crate::test_site::{End, Site};
 use crate::{Result, root};
 
 const RECORDS: usize = 3_000;

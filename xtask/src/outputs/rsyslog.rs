@@ -13,8 +13,8 @@ use super::otlp::certify;
 use super::services::free_port;
 use super::site;
 use crate::Result;
-use crate::harness::{End, Site};
 use crate::tally;
+use crate::test_site::{End, Site};
 use crate::torture::is_installed;
 
 const RECORDS: usize = 6_000;

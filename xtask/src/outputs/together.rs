@@ -17,8 +17,8 @@ use super::elasticsearch::{Service, Speaker};
 use super::rsyslog::Receiver;
 use super::services::{Parts, free_port};
 use crate::Result;
-use crate::harness::{End, Site};
 use crate::tally::{self, Tally};
+use crate::test_site::{End, Site};
 use crate::torture::is_installed;
 
 /// How many documents are asked for at a time.

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::Torture;
 use super::report::Row;
 use crate::Result;
-use crate::harness::{End, Site};
+use crate::test_site::{End, Site};
 
 const RECORDS: usize = 1_000_000;
 const KILLS: u64 = 10;

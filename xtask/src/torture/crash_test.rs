@@ -16,8 +16,8 @@ use super::Torture;
 use super::logrotate::Rotation;
 use super::readers::Reader;
 use crate::Result;
-use crate::harness::{End, Site};
 use crate::tally::Tally;
+use crate::test_site::{End, Site};
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;

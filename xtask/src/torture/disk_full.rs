@@ -11,7 +11,7 @@ use confluence_audit_sim::{NewRecords, SimConfig, When};
 use super::Torture;
 use super::report::Row;
 use crate::Result;
-use crate::harness::{End, Site};
+use crate::test_site::{End, Site};
 
 /// Records that a site begins with: about 9 MB.
 const RECORDS: usize = 12_000;

@@ -13,8 +13,8 @@ use super::Torture;
 use super::bulk_server::{Bulk, Rates};
 use super::report::Row;
 use crate::Result;
-use crate::harness::{End, Site};
 use crate::tally::{self, Tally};
+use crate::test_site::{End, Site};
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;

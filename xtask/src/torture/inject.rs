@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::is_installed;
 use crate::Result;
-use crate::harness::Site;
+use crate::test_site::Site;
 
 /// The calls that change what is on the disk, or begin to: those that a run of ours makes.
 pub(crate) const CALLS: [&str; 8] = [

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Result;
-use crate::harness::Site;
+use crate::test_site::Site;
 
 /// logrotate, set up for one site's output.
 pub(crate) struct Rotation {

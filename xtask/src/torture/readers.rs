@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::harness::Site;
 use crate::tally::{self, Tally};
+use crate::test_site::Site;
 
 /// How long a reader may lag behind the last line.
 const LAG: Duration = Duration::from_secs(15);

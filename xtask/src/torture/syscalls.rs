@@ -14,8 +14,8 @@ use super::Torture;
 use super::inject::{CALLS, Fate, Injection, Injector, Tool};
 use super::report::Row;
 use crate::Result;
-use crate::harness::{End, OUTPUT, Site};
 use crate::tally::Tally;
+use crate::test_site::{End, OUTPUT, Site};
 
 /// Records that a site begins with.
 const RECORDS: usize = 300;
