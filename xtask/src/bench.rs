@@ -12,7 +12,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use crate::Result;
+use crate::error::Result;
 use crate::workspace::{Profile, build};
 
 /// What `cargo xtask bench` takes.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use confluence_audit_sim::{API_TOKEN, EMAIL, Sim, SimConfig};
 use tempfile::TempDir;
 
-use crate::Result;
+use crate::error::Result;
 
 /// A daemon at work, and the service that it reads from.
 pub(crate) struct Daemon {

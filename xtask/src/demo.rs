@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use confluence_audit_sim::{API_TOKEN, Burst, EMAIL, NewRecords, Sim, SimConfig, When};
 
-use crate::Result;
+use crate::error::Result;
 use crate::workspace::{Profile, build};
 
 /// Where the records go: the name that the guide's script used.

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ci::succeed;
+use crate::error::Result;
 use crate::packages::{Stage, programs};
-use crate::workspace::target;
-use crate::{Result, cargo, root};
+use crate::process::succeed;
+use crate::workspace::{cargo, root, target};
 
 /// What cargo does not bring, each with the crate that does.
 const TOOLS: [(&str, &str); 3] = [

@@ -12,11 +12,10 @@ use std::process::{Command, Stdio};
 
 use confluence_audit_sim::{API_TOKEN, EMAIL};
 
-use crate::ci::succeed;
+use crate::error::Result;
 use crate::packages::Stage;
-use crate::torture::is_installed;
-use crate::workspace::{Profile, build, target};
-use crate::{Result, root};
+use crate::process::{is_installed, succeed};
+use crate::workspace::{Profile, build, root, target};
 
 const TOOLS: [&str; 4] = ["systemd-nspawn", "debootstrap", "apt-get", "cargo-deb"];
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use confluence_audit_sim::NewRecords;
 
-use crate::Result;
 use crate::daemon::Daemon;
+use crate::error::Result;
 use crate::workspace::{Profile, build};
 
 /// What `cargo xtask many-sites` takes.

@@ -1,7 +1,6 @@
-//! The outputs at services that are not ours: rsyslog, two that speak Elasticsearch's language, each
-//! by people of its own, the published types of OpenTelemetry in another language, `DuckDB` over our
-//! files, and several outputs together, one of them dead. What cannot be installed is named, and the
-//! rest goes on.
+//! `cargo xtask outputs`: delivery to services that are not ours. These are rsyslog, two servers of
+//! Elasticsearch's protocol, OpenTelemetry's published types in Python, `DuckDB` over the files, and
+//! several outputs together, one of them dead. What cannot be installed is named, and the rest goes on.
 
 mod duckdb;
 mod elasticsearch;
@@ -10,12 +9,7 @@ mod rsyslog;
 mod services;
 mod together;
 
-use std::path::Path;
-
-use confluence_audit_sim::{FaultRates, SimConfig};
-
-use crate::Result;
-use crate::test_site::Site;
+use crate::error::Result;
 use crate::workspace::{Profile, build};
 
 /// What `cargo xtask outputs` takes.
@@ -51,41 +45,26 @@ pub(crate) fn run(args: &Args) -> Result {
     if is_wanted(Part::Rsyslog) {
         rsyslog::run(&program)?;
     }
-    let parts = match services::install() {
-        Ok(parts) => parts,
+    let services = match services::install() {
+        Ok(services) => services,
         Err(error) => {
             println!("skipped: {error}");
             return Ok(());
         }
     };
     if is_wanted(Part::Elasticsearch) {
-        for engine in elasticsearch::ENGINES {
-            elasticsearch::run(engine, &program, &parts)?;
+        for server in elasticsearch::Server::ALL {
+            elasticsearch::run(server, &program, &services)?;
         }
     }
     if is_wanted(Part::Otlp) {
-        otlp::run(&program, &parts)?;
+        otlp::run(&program, &services)?;
     }
     if is_wanted(Part::Duckdb) {
-        duckdb::run(&program, &parts)?;
+        duckdb::run(&program, &services)?;
     }
     if is_wanted(Part::Together) {
-        together::run(&program, &parts, records)?;
+        together::run(&program, &services, records)?;
     }
     Ok(())
-}
-
-/// A site with so many records and no faults, with twins, and with hostile texts in this part.
-fn site(program: &Path, records: usize, hostile: f64) -> Result<Site> {
-    let site = Site::start(
-        program,
-        SimConfig {
-            records,
-            twins: 0.05,
-            hostile,
-            ..SimConfig::default()
-        },
-    )?;
-    site.sim.set_faults(FaultRates::default());
-    Ok(site)
 }

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::ci::succeed;
-use crate::workspace::{Profile, build, build_with, target};
-use crate::{Result, cargo, root};
+use crate::error::Result;
+use crate::process::succeed;
+use crate::workspace::{Profile, build, build_with, cargo, root, target};
 
 /// The crates whose programs are shipped: folder, package and program.
 const PROGRAMS: [(&str, &str, &str); 3] = [

@@ -8,9 +8,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::torture::is_installed;
-use crate::workspace::{Profile, build};
-use crate::{Result, root};
+use crate::error::Result;
+use crate::process::{is_installed, output};
+use crate::workspace::{Profile, build, root};
 
 /// The most that `systemd-analyze security` may give a service, in tenths.
 const EXPOSURE: &str = "15";
@@ -116,7 +116,7 @@ fn units(folder: &Path, place: &Path) -> Result {
             let mut security = Command::new("systemd-analyze");
             security.args(["security", "--offline=true", "--no-pager"]);
             security.arg(format!("--threshold={EXPOSURE}")).arg(&unit);
-            let said = succeed(&mut security)?;
+            let said = output(&mut security)?;
             println!("    {}", said.lines().last().unwrap_or_default());
         }
     }
@@ -136,7 +136,7 @@ fn folders(sysusers: &Path, tmpfiles: &Path) -> Result {
     for folder in ["etc", "home", "root", "srv", "var/lib", "var/log"] {
         fs::create_dir_all(tree.path().join(folder))?;
     }
-    succeed(Command::new("systemd-sysusers").arg(&below).arg(sysusers))?;
+    output(Command::new("systemd-sysusers").arg(&below).arg(sysusers))?;
     // Owners can be given by root alone.
     if fs::metadata(tree.path())?.uid() == 0 {
         let mut command = Command::new("systemd-tmpfiles");
@@ -203,12 +203,12 @@ fn metrics(packaging: &Path) -> Result {
         println!("skipped: promtool is not installed");
         return Ok(());
     }
-    succeed(
+    output(
         Command::new("promtool")
             .args(["check", "rules"])
             .arg(&rules),
     )?;
-    succeed(Command::new("promtool").args(["test", "rules"]).arg(&tests))?;
+    output(Command::new("promtool").args(["test", "rules"]).arg(&tests))?;
 
     let place = tempfile::tempdir()?;
     let copy = place.path().join("asked.yml");
@@ -218,7 +218,7 @@ fn metrics(packaging: &Path) -> Result {
         let _ = writeln!(text, "  - record: question{at}\n    expr: {question}");
     }
     fs::write(&copy, text)?;
-    succeed(Command::new("promtool").args(["check", "rules"]).arg(&copy))?;
+    output(Command::new("promtool").args(["check", "rules"]).arg(&copy))?;
     println!("    the dashboard asks {} questions", asked.len());
     Ok(())
 }
@@ -248,20 +248,6 @@ fn asked(dashboard: &serde_json::Value) -> Vec<String> {
                 .replace("$output", "x")
         })
         .collect()
-}
-
-/// Runs a command that has to succeed, and gives what it printed.
-fn succeed(command: &mut Command) -> Result<String> {
-    let name = command.get_program().display().to_string();
-    let answer = command
-        .output()
-        .map_err(|error| format!("cannot start {name}: {error}"))?;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    let complaint = String::from_utf8_lossy(&answer.stderr);
-    if !answer.status.success() {
-        return Err(format!("{name} ended with {}:\n{said}{complaint}", answer.status).into());
-    }
-    Ok(said.into_owned())
 }
 
 /// Runs a command that has to succeed without a word of complaint.

@@ -18,7 +18,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::{Result, root};
+use crate::error::Result;
+use crate::workspace::root;
 use fixture::Fixture;
 use pseudonym::{Kind, Pseudonymiser};
 

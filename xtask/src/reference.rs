@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Stdio;
 
-use crate::{Result, cargo, root};
+use crate::error::Result;
+use crate::workspace::{cargo, root};
 
 const PAGE: &str = "docs/cli.md";
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::Result;
+use crate::error::Result;
 
 /// How many offenders are named.
 const EXAMPLES: usize = 5;

@@ -1,6 +1,7 @@
-//! A simulated site, a folder of its own, and the real program collecting from the one into the
-//! other.
+//! Test bed of torture and outputs: a simulated site, and the real program collecting from it into a
+//! folder of its own.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,29 +14,30 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{API_TOKEN, EMAIL, FaultRates, Sim, SimConfig};
 use tempfile::TempDir;
 
-use crate::Result;
+use crate::error::Result;
 use crate::tally::{self, Tally};
 
 /// The file that the program appends to; rotated ones begin with the same name.
 pub(crate) const OUTPUT: &str = "flattened.json";
 
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_mins(5);
+const RUN_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// So many passes in a row may find something before it is said that they never end.
-const PASSES: u64 = 200;
+/// So many runs in a row may find something new before they are taken to do so for ever.
+const RUNS_MAX: u64 = 200;
 
-/// A site, and where its records go.
-pub(crate) struct Site {
+/// A site, and the folder in which its records are collected.
+pub(crate) struct TestSite {
     pub(crate) sim: Sim,
-    folder: Option<TempDir>,
-    at: PathBuf,
+    /// Removes the folder, unless it is kept.
+    guard: Option<TempDir>,
+    folder: PathBuf,
     program: PathBuf,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum Exit {
     /// With 0, and so many new records.
     Done(u64),
     /// With this exit code.
@@ -44,14 +46,14 @@ pub(crate) enum End {
     Killed(i32),
 }
 
-impl Site {
+impl TestSite {
     /// A site with an empty folder.
     pub(crate) fn start(program: &Path, config: SimConfig) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("torture-").tempdir()?;
+        let guard = tempfile::Builder::new().prefix("torture-").tempdir()?;
         let site = Self {
             sim: Sim::start(config)?,
-            at: folder.path().canonicalize()?,
-            folder: Some(folder),
+            folder: guard.path().canonicalize()?,
+            guard: Some(guard),
             program: program.to_owned(),
         };
         for dir in [site.out(), site.state()] {
@@ -63,8 +65,19 @@ impl Site {
         Ok(site)
     }
 
+    /// A site without faults, with twins, and with hostile texts in this share of its records.
+    pub(crate) fn with_records(program: &Path, records: usize, hostile: f64) -> Result<Self> {
+        let config = SimConfig {
+            records,
+            twins: 0.05,
+            hostile,
+            ..SimConfig::default()
+        };
+        Self::start(program, config)
+    }
+
     fn write_token(&self) -> Result {
-        let token = self.at.join("token");
+        let token = self.folder.join("token");
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -84,20 +97,20 @@ impl Site {
              {outputs}",
             self.sim.cloud_id(),
             self.sim.url(),
-            self.at.join("token").display().to_string(),
+            self.folder.join("token").display().to_string(),
         );
-        fs::write(self.at.join("config.toml"), text)?;
+        fs::write(self.folder.join("config.toml"), text)?;
         Ok(())
     }
 
     /// The folder with everything in it.
-    pub(crate) fn at(&self) -> &Path {
-        &self.at
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The disk that is filled, failed and cut off: output and state are on it, and nothing else.
     pub(crate) fn disk(&self) -> PathBuf {
-        self.at.join("disk")
+        self.folder.join("disk")
     }
 
     pub(crate) fn out(&self) -> PathBuf {
@@ -117,8 +130,8 @@ impl Site {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
-            .env("HOME", &self.at)
-            .current_dir(&self.at);
+            .env("HOME", &self.folder)
+            .current_dir(&self.folder);
         command
     }
 
@@ -136,38 +149,38 @@ impl Site {
     fn fetch_under(&self, mut command: Command) -> Result<Command> {
         command
             .args(["fetch", "--summary", "json", "--config"])
-            .arg(self.at.join("config.toml"))
+            .arg(self.folder.join("config.toml"))
             .arg("--state-dir")
             .arg(self.state())
-            .current_dir(&self.at)
+            .current_dir(&self.folder)
             .env_clear()
-            .env("HOME", &self.at)
+            .env("HOME", &self.folder)
             .stdin(Stdio::null())
-            .stdout(File::create(self.at.join("stdout"))?)
-            .stderr(File::create(self.at.join("stderr"))?);
+            .stdout(File::create(self.folder.join("stdout"))?)
+            .stderr(File::create(self.folder.join("stderr"))?);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
         Ok(command)
     }
 
-    /// What the last run said.
+    /// What the last run wrote to standard error.
     pub(crate) fn stderr(&self) -> String {
-        fs::read_to_string(self.at.join("stderr")).unwrap_or_default()
+        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
 
     /// Waits for a run to end by itself.
-    pub(crate) fn finish(&self, mut child: Child) -> Result<End> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn finish(&self, mut child: Child) -> Result<Exit> {
+        let deadline = Instant::now() + RUN_TIMEOUT;
         let mut nap = Duration::from_millis(1);
         loop {
             if let Some(status) = child.try_wait()? {
-                return self.end(status);
+                return self.exit(status);
             }
             if Instant::now() > deadline {
                 child.kill()?;
                 child.wait()?;
-                return Err(self.trouble("a run does not end").into());
+                return Err(self.failure("a run does not end"));
             }
             sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(10));
@@ -175,16 +188,16 @@ impl Site {
     }
 
     /// What an exit status means.
-    pub(crate) fn end(&self, status: ExitStatus) -> Result<End> {
+    pub(crate) fn exit(&self, status: ExitStatus) -> Result<Exit> {
         match (status.code(), status.signal()) {
-            (Some(0), _) => Ok(End::Done(self.new_records()?)),
-            (Some(code), _) => Ok(End::Failed(code)),
-            (None, signal) => Ok(End::Killed(signal.unwrap_or_default())),
+            (Some(0), _) => Ok(Exit::Done(self.new_records()?)),
+            (Some(code), _) => Ok(Exit::Failed(code)),
+            (None, signal) => Ok(Exit::Killed(signal.unwrap_or_default())),
         }
     }
 
     fn new_records(&self) -> Result<u64> {
-        let text = fs::read_to_string(self.at.join("stdout"))?;
+        let text = fs::read_to_string(self.folder.join("stdout"))?;
         let summary: serde_json::Value = serde_json::from_str(&text)?;
         summary["records"]
             .as_u64()
@@ -192,28 +205,40 @@ impl Site {
     }
 
     /// One whole run.
-    pub(crate) fn run(&self) -> Result<End> {
+    pub(crate) fn run(&self) -> Result<Exit> {
         let child = self.fetch()?.spawn()?;
         self.finish(child)
+    }
+
+    /// A run that has to succeed. Gives the number of new records.
+    pub(crate) fn run_well(&self) -> Result<u64> {
+        match self.run()? {
+            Exit::Done(records) => Ok(records),
+            exit => Err(self.failure(&format!("a run was {exit:?}"))),
+        }
+    }
+
+    /// A run that has to fail with this exit code, because of `cause`.
+    pub(crate) fn run_badly(&self, code: i32, cause: &str) -> Result {
+        match self.run()? {
+            Exit::Failed(found) if found == code => Ok(()),
+            exit => Err(self.failure(&format!("{cause}, and a run was {exit:?}"))),
+        }
     }
 
     /// Lets the program finish without faults: runs until one finds nothing new and nothing has
     /// arrived meanwhile. Gives the number of runs.
     pub(crate) fn settle(&self) -> Result<u64> {
         self.sim.set_faults(FaultRates::default());
-        for runs in 1..=PASSES {
+        for runs in 1..=RUNS_MAX {
             let before = self.sim.truth().len();
             match self.run()? {
-                End::Done(0) if self.sim.truth().len() == before => return Ok(runs),
-                End::Done(_) => {}
-                end => {
-                    return Err(self
-                        .trouble(&format!("a run to the end was {end:?}"))
-                        .into());
-                }
+                Exit::Done(0) if self.sim.truth().len() == before => return Ok(runs),
+                Exit::Done(_) => {}
+                exit => return Err(self.failure(&format!("a run to the end was {exit:?}"))),
             }
         }
-        Err(self.trouble("the passes never become quiet").into())
+        Err(self.failure("every run finds something new"))
     }
 
     /// All output files: the current one and the rotated ones.
@@ -233,20 +258,47 @@ impl Site {
             self.keep();
             tally
                 .examples
-                .push(format!("all of it is in {}", self.at.display()));
+                .push(format!("all of it is in {}", self.folder.display()));
         }
         Ok(tally)
     }
 
     /// Keeps the folder for whoever looks for the cause.
     pub(crate) fn keep(&mut self) {
-        if let Some(folder) = self.folder.take() {
+        if let Some(folder) = self.guard.take() {
             let _ = folder.keep();
         }
     }
 
-    /// A message with what the last run said.
-    pub(crate) fn trouble(&self, what: &str) -> String {
-        format!("{what}; it said: {}", self.stderr().trim())
+    /// Fails unless these lines, which `place` holds, are the site's records. Keeps the folder when they
+    /// differ.
+    pub(crate) fn expect_lines(&mut self, place: &str, lines: &[u8]) -> Result {
+        self.expect_lines_of(place, lines, |_| true)
+    }
+
+    /// The same for those of the site's records that are `wanted`.
+    pub(crate) fn expect_lines_of(
+        &mut self,
+        place: &str,
+        lines: &[u8],
+        wanted: impl FnMut(&String) -> bool,
+    ) -> Result {
+        let copy = self.folder.join("lines");
+        fs::write(&copy, lines)?;
+        let tally = tally::compare(self.sim.truth().filter(wanted), [&copy])?;
+        if tally.is_clean() {
+            return Ok(());
+        }
+        self.keep();
+        Err(format!(
+            "{place} holds something else, see {}: {tally:?}",
+            copy.display()
+        )
+        .into())
+    }
+
+    /// An error with what the last run wrote to standard error.
+    pub(crate) fn failure(&self, what: &str) -> Box<dyn Error + Send + Sync> {
+        format!("{what}; standard error: {}", self.stderr().trim()).into()
     }
 }

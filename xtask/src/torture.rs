@@ -15,11 +15,11 @@ mod report;
 mod syscalls;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 
-use crate::Result;
+use crate::error::Result;
+use crate::process::is_installed;
 use crate::workspace::{Profile, build};
 
 /// What `cargo xtask torture` takes.
@@ -121,15 +121,4 @@ pub(crate) fn run(args: &Args) -> Result {
     } else {
         Err("the promise is broken".into())
     }
-}
-
-/// Whether a program is there to be started.
-pub(crate) fn is_installed(program: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", "command -v \"$0\"", program])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.is_ok_and(|status| status.success())
 }

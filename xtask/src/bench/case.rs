@@ -4,7 +4,7 @@ use super::Programs;
 use super::measure::{Cost, measure};
 use super::site::Site;
 use super::table::{Figure, Row};
-use crate::Result;
+use crate::error::Result;
 
 /// One comparison.
 pub(crate) struct Case {

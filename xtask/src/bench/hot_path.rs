@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::Programs;
-use crate::workspace::target;
-use crate::{Result, cargo};
+use crate::error::Result;
+use crate::workspace::{cargo, target};
 
 /// So much slower than copying may it be, unless it does so many megabytes a second.
 const TIMES: f64 = 12.0;

@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::Programs;
-use crate::Result;
 use crate::daemon::Daemon;
+use crate::error::Result;
 
 /// How many sites, and how many megabytes a daemon may have resident for them.
 const CASES: [(usize, f64); 2] = [(1, 15.0), (5_000, 150.0)];

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::hot_path;
-use crate::{Result, root};
+use crate::error::Result;
+use crate::workspace::root;
 
 const STEPS: [&str; 9] = [
     "hot-path",

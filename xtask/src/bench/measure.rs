@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wait4::Wait4 as _;
 
-use crate::Result;
+use crate::error::Result;
 
 /// The cost of one run, children of the command included.
 #[derive(Clone, Copy, Debug, Default)]

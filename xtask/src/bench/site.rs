@@ -11,7 +11,7 @@ use confluence_audit_sim::{API_TOKEN, EMAIL, SimConfig};
 use tempfile::TempDir;
 
 use super::Programs;
-use crate::Result;
+use crate::error::Result;
 
 /// A site, and a place to collect it in.
 pub(crate) struct Site {

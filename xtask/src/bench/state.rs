@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Programs;
 use super::measure::measure as cost_of;
 use super::site::Site;
-use crate::Result;
+use crate::error::Result;
 
 /// So many bytes a record that is counted may be.
 const ENOUGH: f64 = 40.0;

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::Programs;
 use super::measure::{Cost, median};
-use crate::Result;
+use crate::error::Result;
 
 /// What is compared, and what the ratio may be at most.
 #[derive(Clone, Copy)]

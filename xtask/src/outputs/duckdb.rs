@@ -1,16 +1,16 @@
-//! `DuckDB` as an oracle over our files: what somebody else's reader of JSON, CSV and Zstandard counts
-//! in them, against what the site has.
+//! Files read by `DuckDB`: what another reader of JSON, CSV and Zstandard counts in them, against what the
+//! site has.
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
-use super::services::Parts;
-use super::site;
-use crate::Result;
-use crate::test_site::{End, Site};
+use super::services::Services;
+use crate::error::Result;
+use crate::process::output;
+use crate::test_site::TestSite;
 
 const RECORDS: usize = 20_000;
 
@@ -30,8 +30,8 @@ print(json.dumps({
 "#;
 
 /// Writes files in three formats, rotated and compressed ones among them, and has them counted.
-pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
-    let site = site(program, RECORDS, 0.02)?;
+pub(crate) fn run(program: &Path, services: &Services) -> Result {
+    let site = TestSite::with_records(program, RECORDS, 0.02)?;
     let file = |name: &str, format: &str, more: &str| {
         let path = site.out().join(name).display().to_string();
         format!("[[output]]\nkind = \"file\"\npath = {path:?}\nformat = {format:?}\n{more}")
@@ -52,20 +52,10 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
         ]
         .concat(),
     )?;
-    match site.run()? {
-        End::Done(_) => {}
-        end => return Err(site.trouble(&format!("a run was {end:?}")).into()),
-    }
-    let done = Command::new(parts.program("python3"))
-        .args(["-c", QUESTIONS])
-        .arg(site.out())
-        .stdin(Stdio::null())
-        .output()?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        return Err(format!("DuckDB cannot read the files: {said}").into());
-    }
-    let found: Value = serde_json::from_slice(&done.stdout)?;
+    site.run_well()?;
+    let mut python = Command::new(services.program("python3"));
+    let counts = output(python.args(["-c", QUESTIONS]).arg(site.out()))?;
+    let found: Value = serde_json::from_str(&counts)?;
     let expected = expected(&site)?;
     if found != expected {
         return Err(format!("DuckDB counts {found}, and it should be {expected}").into());
@@ -75,7 +65,7 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
     Ok(())
 }
 
-fn expected(site: &Site) -> Result<Value> {
+fn expected(site: &TestSite) -> Result<Value> {
     let (mut times, mut lines) = (BTreeSet::new(), BTreeSet::new());
     let (mut count, mut sum) = (0_u64, 0_i128);
     for line in site.sim.truth() {

@@ -1,4 +1,4 @@
-//! Elasticsearch's language as two others speak it: a data stream with our template, the same
+//! The output `elasticsearch` at two services of that protocol: a data stream with our template, the same
 //! again when the state is lost, and an index that refuses some records.
 
 use std::collections::HashSet;
@@ -8,51 +8,36 @@ use std::path::Path;
 use confluence_audit_formats::ecs::{Engine, index_template};
 use serde_json::{Value, json};
 
-use super::services::{Parts, Running, free_port};
-use super::site;
-use crate::Result;
-use crate::tally;
-use crate::test_site::{End, Site};
+use super::services::{self, Services, free_port};
+use crate::error::Result;
+use crate::process::KillOnDrop;
+use crate::test_site::TestSite;
 
 /// No search gives more at a time.
 const RECORDS: usize = 6_000;
 
-/// What speaks it.
+/// A service that speaks Elasticsearch's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaker {
+pub(crate) enum Server {
     Noida,
     Osmem,
 }
 
-/// All of them.
-pub(crate) const ENGINES: [Speaker; 2] = [Speaker::Noida, Speaker::Osmem];
+impl Server {
+    pub(crate) const ALL: [Self; 2] = [Self::Noida, Self::Osmem];
 
-impl Speaker {
-    pub(super) fn start(self, parts: &Parts, port: u16, folder: &Path) -> Result<Running> {
-        let text = |text: &str| text.to_owned();
+    pub(super) fn start(self, services: &Services, port: u16, folder: &Path) -> Result<KillOnDrop> {
         let (program, args) = match self {
             Self::Noida => (
-                parts.packaged("noida_db/noida-db")?,
-                vec![
-                    text("start"),
-                    text("--only"),
-                    text("elasticsearch"),
-                    text("--elasticsearch-port"),
-                    port.to_string(),
-                    text("--data-dir"),
-                    folder.join("noida").display().to_string(),
-                ],
+                services.packaged("noida_db/noida-db")?,
+                format!("start --only elasticsearch --elasticsearch-port {port} --data-dir noida"),
             ),
             Self::Osmem => (
-                parts.packaged("osmem_server/bin/osmem-server")?,
-                vec![
-                    text("-addr"),
-                    format!("127.0.0.1:{port}"),
-                    text("-no-stdin-watch"),
-                ],
+                services.packaged("osmem_server/bin/osmem-server")?,
+                format!("-addr 127.0.0.1:{port} -no-stdin-watch"),
             ),
         };
-        Running::start(&program, &args, port, &folder.join("service.log"))
+        services::start(&program, args.split(' '), port, folder)
     }
 
     fn engine(self) -> Engine {
@@ -64,21 +49,21 @@ impl Speaker {
 }
 
 /// Delivers to one of them.
-pub(crate) fn run(speaker: Speaker, program: &Path, parts: &Parts) -> Result {
+pub(crate) fn run(server: Server, program: &Path, services: &Services) -> Result {
     let folder = tempfile::Builder::new().prefix("outputs-").tempdir()?;
     let port = free_port()?;
-    let _running = speaker.start(parts, port, folder.path())?;
+    let _running = server.start(services, port, folder.path())?;
     let service = Service::new(port)?;
 
-    let mut template = index_template("logs-audit-*", speaker.engine());
-    if speaker == Speaker::Osmem
+    let mut template = index_template("logs-audit-*", server.engine());
+    if server == Server::Osmem
         && let Some(template) = template.as_object_mut()
     {
         // It knows no data streams: then it is the template of an index.
         template.remove("data_stream");
     }
     service.ask("PUT", "_index_template/audit", Some(&template))?;
-    let mut site = site(program, RECORDS, 0.05)?;
+    let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     site.set_outputs(&output(port, "logs-audit-default", "ecs"))?;
     expect(&site, RECORDS)?;
     let documents = service.documents("logs-audit-default")?;
@@ -92,15 +77,15 @@ pub(crate) fn run(speaker: Speaker, program: &Path, parts: &Parts) -> Result {
     if ids(&again)? != ids(&documents)? {
         return Err("the second delivery changed what is there".into());
     }
-    println!("    {speaker:?}: {RECORDS} documents by the template; again: the same {RECORDS}");
-    refusing(speaker, program, &service, port)
+    println!("    {server:?}: {RECORDS} documents by the template; again: the same {RECORDS}");
+    refusing(server, program, &service, port)
 }
 
 /// An index that wants an IP address where some records have another text.
-fn refusing(speaker: Speaker, program: &Path, service: &Service, port: u16) -> Result {
+fn refusing(server: Server, program: &Path, service: &Service, port: u16) -> Result {
     let mapping = json!({"mappings": {"properties": {"remoteAddress": {"type": "ip"}}}});
     service.ask("PUT", "strict", Some(&mapping))?;
-    let mut site = site(program, RECORDS, 0.05)?;
+    let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     site.set_outputs(&output(port, "strict", "raw"))?;
     expect(&site, RECORDS)?;
     let is_refused = |line: &String| -> bool {
@@ -118,20 +103,13 @@ fn refusing(speaker: Speaker, program: &Path, service: &Service, port: u16) -> R
     if ids(&documents)?.len() + poisoned != RECORDS {
         return Err(format!("{} documents are there", documents.len()).into());
     }
-    let all = site.at().join("all");
-    let lines: Vec<&str> = letters
-        .iter()
-        .filter_map(|it| it["record"].as_str())
-        .collect();
-    fs::write(&all, lines.join("\n") + "\n")?;
-    let tally = tally::compare(site.sim.truth().filter(is_refused), [&all])?;
-    if !tally.is_clean() {
-        site.keep();
-        return Err(format!("the dead letters are other records: {tally:?}").into());
-    }
+    let records = letters.iter().filter_map(|it| it["record"].as_str());
+    let lines: Vec<&str> = records.collect();
+    let lines = lines.join("\n") + "\n";
+    site.expect_lines_of("the dead-letter file", lines.as_bytes(), is_refused)?;
     let reason = letters[0]["reason"].as_str().unwrap_or_default();
     println!(
-        "    {speaker:?}: {poisoned} refused records are dead letters, {} are there ({reason})",
+        "    {server:?}: {poisoned} refused records are dead letters, {} are there ({reason})",
         documents.len()
     );
     Ok(())
@@ -145,30 +123,25 @@ fn output(port: u16, index: &str, format: &str) -> String {
 }
 
 /// A run that finds this many records.
-fn expect(site: &Site, records: usize) -> Result {
-    match site.run()? {
-        End::Done(found) if found == u64::try_from(records)? => Ok(()),
-        end => Err(site.trouble(&format!("a run was {end:?}")).into()),
+fn expect(site: &TestSite, records: usize) -> Result {
+    let found = site.run_well()?;
+    if found != u64::try_from(records)? {
+        return Err(site.failure(&format!("a run found {found} records of {records}")));
     }
+    Ok(())
 }
 
 /// The text at `pointer` of each document against the truth.
-fn compare(site: &mut Site, documents: &[Value], pointer: &str) -> Result {
+fn compare(site: &mut TestSite, documents: &[Value], pointer: &str) -> Result {
     let mut lines = String::new();
     for document in documents {
         let text = document["_source"].pointer(pointer).and_then(Value::as_str);
         lines.push_str(text.ok_or("a document without its record")?);
         lines.push('\n');
     }
-    let all = site.at().join("all");
     // The site's own spelling, which the comparison replaces by that of `raw`.
-    fs::write(&all, lines.replace('\u{7f}', "\\u007f"))?;
-    let tally = tally::compare(site.sim.truth(), [&all])?;
-    if !tally.is_clean() {
-        site.keep();
-        return Err(format!("{} holds something else: {tally:?}", all.display()).into());
-    }
-    Ok(())
+    let lines = lines.replace('\u{7f}', "\\u007f");
+    site.expect_lines("the index", lines.as_bytes())
 }
 
 fn ids(documents: &[Value]) -> Result<HashSet<&str>> {

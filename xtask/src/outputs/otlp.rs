@@ -1,21 +1,21 @@
-//! OpenTelemetry's published types in Python, over TLS with an authority of our own.
+//! The output `otlp` at OpenTelemetry's published types in Python, over TLS with an authority of our own.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use confluence_audit_sim::SimConfig;
 use serde_json::Value;
 
-use super::services::{Parts, Running, free_port, succeed};
-use crate::tally;
-use crate::test_site::{End, Site};
-use crate::{Result, root};
+use super::services::{self, Services, free_port};
+use crate::error::Result;
+use crate::process::output;
+use crate::test_site::TestSite;
+use crate::workspace::root;
 
 const RECORDS: usize = 3_000;
 
 /// Delivers to a receiver, first without trusting it.
-pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
+pub(crate) fn run(program: &Path, services: &Services) -> Result {
     let folder = tempfile::Builder::new().prefix("outputs-").tempdir()?;
     let at = |name: &str| folder.path().join(name).display().to_string();
     certify(&at("ca"), &at("cert"))?;
@@ -27,36 +27,22 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
         at("cert.key"),
         at("received"),
     ];
-    let log = folder.path().join("service.log");
-    let _running = Running::start(&parts.program("python3"), &args, port, &log)?;
+    let python = services.program("python3");
+    let _running = services::start(&python, &args, port, folder.path())?;
 
-    let mut site = Site::start(
-        program,
-        SimConfig {
-            records: RECORDS,
-            twins: 0.05,
-            hostile: 0.05,
-            ..SimConfig::default()
-        },
-    )?;
+    let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     let output = format!(
         "[[output]]\nkind = \"otlp\"\nurl = \"https://localhost:{port}\"\nformat = \"raw\"\n\
          headers = {{ X-Tenant = \"one\" }}\n"
     );
     site.set_outputs(&output)?;
-    match site.run()? {
-        End::Failed(69) if site.stderr().contains("ertificate") => {}
-        end => {
-            let what = format!("a certificate that nobody vouches for gave {end:?}");
-            return Err(site.trouble(&what).into());
-        }
+    site.run_badly(69, "the certificate's authority is unknown")?;
+    if !site.stderr().contains("ertificate") {
+        return Err(site.failure("the certificate is not what a run failed at"));
     }
     let trusting = format!("{output}ca_file = {:?}\n", at("ca.pem"));
     site.set_outputs(&trusting)?;
-    match site.run()? {
-        End::Done(_) => {}
-        end => return Err(site.trouble(&format!("a run was {end:?}")).into()),
-    }
+    site.run_well()?;
 
     let received = fs::read_to_string(at("received"))?;
     let mut lines = String::new();
@@ -64,14 +50,14 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
     for line in received.lines() {
         let record: Value = serde_json::from_str(line)?;
         let body = record["body"].as_str().ok_or("a record without a body")?;
-        let told: Value = serde_json::from_str(body)?;
-        let time = told["creationDate"].as_u64().map(|it| it * 1_000_000);
+        let original: Value = serde_json::from_str(body)?;
+        let time = original["creationDate"].as_u64().map(|ms| ms * 1_000_000);
         let site_id = record["resource"]["cloud.account.id"].as_str();
         let good = record["time"].as_u64() == time
             && record["observed"] == 0
             && site_id == Some(site.sim.cloud_id());
         if !good {
-            return Err(format!("a record says something else than it should: {line}").into());
+            return Err(format!("a record is not what it should be: {line}").into());
         }
         let id = record["attributes"]["log.record.uid"].as_str();
         ids.insert(id.ok_or("a record without an id")?.to_owned());
@@ -81,13 +67,7 @@ pub(crate) fn run(program: &Path, parts: &Parts) -> Result {
     if ids.len() != RECORDS {
         return Err(format!("{} ids for {RECORDS} records", ids.len()).into());
     }
-    let all = site.at().join("all");
-    fs::write(&all, lines)?;
-    let tally = tally::compare(site.sim.truth(), [&all])?;
-    if !tally.is_clean() {
-        site.keep();
-        return Err(format!("{} holds something else: {tally:?}", all.display()).into());
-    }
+    site.expect_lines("the receiver", lines.as_bytes())?;
     println!("    Otlp: {RECORDS} records over TLS, decoded by Python's published types");
     Ok(())
 }
@@ -97,7 +77,7 @@ pub(super) fn certify(ca: &str, cert: &str) -> Result {
     let openssl = |args: &str| {
         let mut command = Command::new("openssl");
         command.args(args.split(' '));
-        succeed(&mut command)
+        output(&mut command).map(drop)
     };
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
     openssl(&format!(

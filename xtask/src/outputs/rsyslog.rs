@@ -1,26 +1,24 @@
-//! rsyslog as the receiver: over TCP, over TLS where its module is installed, and stopped in the
-//! middle. Records of 100 KB are among those that it gets.
+//! The output `syslog` at rsyslog: over TCP, over TLS where its module is installed, and stopped in the
+//! middle. Records of 100 KB are among those that it receives.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::otlp::certify;
 use super::services::free_port;
-use super::site;
-use crate::Result;
-use crate::tally;
-use crate::test_site::{End, Site};
-use crate::torture::is_installed;
+use crate::error::Result;
+use crate::process::{KillOnDrop, is_installed, mortal};
+use crate::test_site::{Exit, TestSite};
 
 const RECORDS: usize = 6_000;
 
-/// It writes what it has got within this, when it is told to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Within this it listens, and writes what it has received when it is asked to end.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Delivers to it in every way.
 pub(crate) fn run(program: &Path) -> Result {
@@ -52,21 +50,12 @@ fn is_there(driver: &str) -> bool {
 }
 
 fn all_arrives(program: &Path, driver: Option<&'static str>) -> Result {
-    let mut site = site(program, RECORDS, 0.05)?;
+    let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     let mut receiver = Receiver::prepare(&site, driver)?;
     site.set_outputs(&receiver.output())?;
-    match (site.run()?, driver) {
-        (End::Failed(69), _) => {}
-        (end, _) => {
-            let what = format!("nobody listened, and a run was {end:?}");
-            return Err(site.trouble(&what).into());
-        }
-    }
+    site.run_badly(69, "nobody listened")?;
     receiver.start()?;
-    match site.run()? {
-        End::Done(_) => {}
-        end => return Err(site.trouble(&format!("a run was {end:?}")).into()),
-    }
+    site.run_well()?;
     receiver.stop()?;
     let twice = receiver.compare(&mut site)?;
     if twice > 0 {
@@ -83,7 +72,7 @@ fn all_arrives(program: &Path, driver: Option<&'static str>) -> Result {
 
 /// What it had not read when it was stopped is sent again; what it had read, it has.
 fn stopped_in_the_middle(program: &Path) -> Result {
-    let mut site = site(program, RECORDS, 0.05)?;
+    let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     let mut receiver = Receiver::prepare(&site, None)?;
     site.set_outputs(&format!("{}batch_records = 50\n", receiver.output()))?;
     let mut twice = 0;
@@ -102,9 +91,9 @@ fn stopped_in_the_middle(program: &Path) -> Result {
             stops += 1;
         }
         match site.finish(child)? {
-            End::Done(_) if !stop => break,
-            End::Done(_) | End::Failed(69) => {}
-            end => return Err(site.trouble(&format!("a run was {end:?}")).into()),
+            Exit::Done(_) if !stop => break,
+            Exit::Done(_) | Exit::Failed(69) => {}
+            exit => return Err(site.failure(&format!("a run was {exit:?}"))),
         }
         if stop {
             receiver.start()?;
@@ -121,19 +110,19 @@ fn stopped_in_the_middle(program: &Path) -> Result {
 
 /// An rsyslog of our own.
 pub(super) struct Receiver {
-    at: PathBuf,
+    folder: PathBuf,
     port: u16,
     driver: Option<&'static str>,
-    child: Option<Child>,
+    child: Option<KillOnDrop>,
 }
 
 impl Receiver {
-    /// Its place within the site's folder; it does not run yet.
-    pub(super) fn prepare(site: &Site, driver: Option<&'static str>) -> Result<Self> {
-        let at = site.at().join("rsyslog");
-        fs::create_dir(&at)?;
+    /// Prepares its folder within the site's; it does not run yet.
+    pub(super) fn prepare(site: &TestSite, driver: Option<&'static str>) -> Result<Self> {
+        let folder = site.folder().join("rsyslog");
+        fs::create_dir(&folder)?;
         let receiver = Self {
-            at,
+            folder,
             port: free_port()?,
             driver,
             child: None,
@@ -146,11 +135,11 @@ impl Receiver {
     }
 
     fn path(&self, name: &str) -> String {
-        self.at.join(name).display().to_string()
+        self.folder.join(name).display().to_string()
     }
 
     fn rules(&self) -> String {
-        let work = self.at.display();
+        let work = self.folder.display();
         let mut rules = format!(
             "global(workDirectory=\"{work}\" maxMessageSize=\"256k\" \
              parser.escapeControlCharactersOnReceive=\"off\""
@@ -198,8 +187,8 @@ impl Receiver {
     }
 
     pub(super) fn start(&mut self) -> Result {
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "rsyslogd", "-n", "-f"])
+        let child = mortal("rsyslogd")
+            .args(["-n", "-f"])
             .arg(self.path("conf"))
             .arg("-i")
             .arg(self.path("pid"))
@@ -207,12 +196,12 @@ impl Receiver {
             .stdout(Stdio::null())
             .stderr(File::create(self.path("stderr"))?)
             .spawn()?;
-        self.child = Some(child);
-        let deadline = Instant::now() + PATIENCE;
+        self.child = Some(KillOnDrop(child));
+        let deadline = Instant::now() + TIMEOUT;
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if Instant::now() > deadline {
-                let said = fs::read_to_string(self.path("stderr"))?;
-                return Err(format!("rsyslog does not listen: {said}").into());
+                let stderr = fs::read_to_string(self.path("stderr"))?;
+                return Err(format!("rsyslog does not listen: {stderr}").into());
             }
             sleep(Duration::from_millis(20));
         }
@@ -226,11 +215,9 @@ impl Receiver {
         };
         let id = child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status()?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while child.try_wait()?.is_none() {
             if Instant::now() > deadline {
-                child.kill()?;
-                child.wait()?;
                 return Err("rsyslog does not end".into());
             }
             sleep(Duration::from_millis(10));
@@ -244,7 +231,7 @@ impl Receiver {
     }
 
     /// What it received, each event once, against the truth. How many came once more.
-    pub(super) fn compare(&self, site: &mut Site) -> Result<usize> {
+    pub(super) fn compare(&self, site: &mut TestSite) -> Result<usize> {
         let received = fs::read_to_string(self.path("received"))?;
         let mut lines: HashMap<&str, &str> = HashMap::new();
         let mut twice = 0;
@@ -256,28 +243,12 @@ impl Receiver {
                 Some(_) => return Err(format!("{event} names two events").into()),
             }
         }
-        let all = site.at().join("all");
         let mut text = String::with_capacity(received.len());
         for line in lines.values() {
             text.push_str(line);
             text.push('\n');
         }
-        fs::write(&all, text)?;
-        let tally = tally::compare(site.sim.truth(), [&all])?;
-        if !tally.is_clean() {
-            site.keep();
-            return Err(format!("rsyslog has something else: {tally:?}").into());
-        }
+        site.expect_lines("rsyslog", text.as_bytes())?;
         Ok(twice)
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

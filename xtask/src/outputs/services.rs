@@ -1,14 +1,15 @@
-//! Installs the services into a virtual environment of Python, and starts them.
+//! Services that records are delivered to: installed into a virtual environment of Python, and started.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::torture::is_installed;
+use crate::error::Result;
+use crate::process::{KillOnDrop, is_installed, mortal, output};
 use crate::workspace::target;
 
 /// What is installed, each at the release that the checks were written with.
@@ -20,19 +21,19 @@ const PACKAGES: [&str; 4] = [
 ];
 
 /// A service that takes longer does not start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the services are installed.
-pub(crate) struct Parts(PathBuf);
+/// The environment of Python that the services are installed into.
+pub(crate) struct Services(PathBuf);
 
 /// Installs what is not there yet.
-pub(crate) fn install() -> Result<Parts> {
+pub(crate) fn install() -> Result<Services> {
     let folder = target().join("outputs");
     let venv = folder.join("venv");
     let stamp = folder.join("installed");
     let wanted = PACKAGES.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
-        return Ok(Parts(venv));
+        return Ok(Services(venv));
     }
     for tool in ["python3", "setpriv", "openssl"] {
         if !is_installed(tool) {
@@ -40,15 +41,15 @@ pub(crate) fn install() -> Result<Parts> {
         }
     }
     fs::create_dir_all(&folder)?;
-    succeed(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    output(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     let mut pip = Command::new(venv.join("bin/pip"));
     pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-    succeed(pip.args(PACKAGES))?;
+    output(pip.args(PACKAGES))?;
     fs::write(stamp, wanted)?;
-    Ok(Parts(venv))
+    Ok(Services(venv))
 }
 
-impl Parts {
+impl Services {
     /// A program that the environment has.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)
@@ -66,53 +67,34 @@ impl Parts {
     }
 }
 
-/// A program that ends with this one, also when nobody drops it.
-pub(crate) struct Running(Child);
-
-impl Running {
-    /// Starts it, and waits until it listens on the port.
-    pub(crate) fn start(program: &Path, args: &[String], port: u16, log: &Path) -> Result<Self> {
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(File::create(log)?)
-            .stderr(File::options().append(true).open(log)?)
-            .spawn()?;
-        let mut running = Self(child);
-        let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if Instant::now() > deadline || running.0.try_wait()?.is_some() {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                return Err(format!("{} does not start: {said}", program.display()).into());
-            }
-            sleep(Duration::from_millis(20));
+/// Starts a service in a folder, where its log is, and waits until it listens on the port.
+pub(crate) fn start<A: AsRef<OsStr>>(
+    program: &Path,
+    args: impl IntoIterator<Item = A>,
+    port: u16,
+    folder: &Path,
+) -> Result<KillOnDrop> {
+    let log = folder.join("service.log");
+    let child = mortal(program)
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(File::create(&log)?)
+        .stderr(File::options().append(true).open(&log)?)
+        .spawn()?;
+    let mut service = KillOnDrop(child);
+    let deadline = Instant::now() + START_TIMEOUT;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if Instant::now() > deadline || service.try_wait()?.is_some() {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            return Err(format!("{} does not start: {log}", program.display()).into());
         }
-        Ok(running)
+        sleep(Duration::from_millis(20));
     }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has nothing to save, and may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    Ok(service)
 }
 
 /// A port that nobody listens on.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// Runs a command to its good end.
-pub(crate) fn succeed(command: &mut Command) -> Result {
-    let done = command.stdin(Stdio::null()).output()?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    let program = command.get_program().display();
-    Err(format!("{program} ended with {}: {said}", done.status).into())
 }

@@ -1,5 +1,5 @@
-//! One configuration with four outputs, of which one is dead: the others are complete, what it lacks
-//! waits where `status` shows it, and when it lives again, it gets all and nothing waits.
+//! Four outputs together, of which one is dead: the others are complete, its backlog is what `status`
+//! shows, and when it is back, it gets all and nothing waits.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -10,38 +10,27 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use confluence_audit_sim::{FaultRates, SimConfig};
 use serde_json::{Value, json};
 
-use super::elasticsearch::{Service, Speaker};
+use super::elasticsearch::{Server, Service};
 use super::rsyslog::Receiver;
-use super::services::{Parts, free_port};
-use crate::Result;
-use crate::tally::{self, Tally};
-use crate::test_site::{End, Site};
-use crate::torture::is_installed;
+use super::services::{Services, free_port};
+use crate::error::Result;
+use crate::process::{is_installed, output};
+use crate::test_site::TestSite;
 
 /// How many documents are asked for at a time.
 const DOCUMENTS: usize = 2_000;
 
 /// Delivers so many records to all of them.
-pub(crate) fn run(program: &Path, parts: &Parts, records: usize) -> Result {
+pub(crate) fn run(program: &Path, services: &Services, records: usize) -> Result {
     if !is_installed("rsyslogd") {
         println!("    together: skipped, rsyslog is not installed");
         return Ok(());
     }
-    let mut site = Site::start(
-        program,
-        SimConfig {
-            records,
-            twins: 0.05,
-            hostile: 0.002,
-            ..SimConfig::default()
-        },
-    )?;
-    site.sim.set_faults(FaultRates::default());
+    let mut site = TestSite::with_records(program, records, 0.002)?;
     let port = free_port()?;
-    let _index = Speaker::Noida.start(parts, port, site.at())?;
+    let _index = Server::Noida.start(services, port, site.folder())?;
     let service = Service::new(port)?;
     let mut receiver = Receiver::prepare(&site, None)?;
     receiver.start()?;
@@ -56,13 +45,7 @@ pub(crate) fn run(program: &Path, parts: &Parts, records: usize) -> Result {
         receiver.output()
     ))?;
 
-    match site.run()? {
-        End::Failed(69) => {}
-        end => {
-            let what = format!("one output is dead, and a run was {end:?}");
-            return Err(site.trouble(&what).into());
-        }
-    }
+    site.run_badly(69, "one output is dead")?;
     let waiting = waiting(&site)?;
     let expected = HashMap::from([("dead".to_owned(), u64::try_from(records)?)]);
     if waiting != expected {
@@ -70,25 +53,17 @@ pub(crate) fn run(program: &Path, parts: &Parts, records: usize) -> Result {
     }
     println!("    together: status shows {records} records waiting for the dead output alone");
     let tally = site.tally()?;
-    clean("the file", &mut site, &tally)?;
+    if !tally.is_clean() {
+        return Err(format!("the file holds something else: {tally:?}").into());
+    }
     same_documents(&service, &mut site)?;
     receiver.stop()?;
     let twice = receiver.compare(&mut site)?;
     receiver.start()?;
 
     let sink = Sink::listen(dead)?;
-    match site.run()? {
-        End::Done(_) => {}
-        end => {
-            return Err(site
-                .trouble(&format!("all live, and a run was {end:?}"))
-                .into());
-        }
-    }
-    let all = site.at().join("all");
-    fs::write(&all, sink.received())?;
-    let tally = tally::compare(site.sim.truth(), [&all])?;
-    clean("the output that was dead", &mut site, &tally)?;
+    site.run_well()?;
+    site.expect_lines("the output that was dead", sink.received().as_bytes())?;
     let left = self::waiting(&site)?;
     if !left.is_empty() {
         return Err(format!("{left:?} still waits").into());
@@ -100,25 +75,17 @@ pub(crate) fn run(program: &Path, parts: &Parts, records: usize) -> Result {
     Ok(())
 }
 
-fn clean(what: &str, site: &mut Site, tally: &Tally) -> Result {
-    if tally.is_clean() {
-        return Ok(());
-    }
-    site.keep();
-    Err(format!("{what} holds something else: {tally:?}").into())
-}
-
 /// For which outputs records wait, and how many, as `status` shows it.
-fn waiting(site: &Site) -> Result<HashMap<String, u64>> {
-    let done = site
-        .program()
+fn waiting(site: &TestSite) -> Result<HashMap<String, u64>> {
+    let mut command = site.program();
+    command
         .args(["status", "--json", "--config"])
-        .arg(site.at().join("config.toml"))
+        .arg(site.folder().join("config.toml"))
         .arg("--state-dir")
         .arg(site.state())
-        .stdin(Stdio::null())
-        .output()?;
-    let status: Value = serde_json::from_slice(&done.stdout)?;
+        .stdin(Stdio::null());
+    // Its exit code says that an output fails.
+    let status: Value = serde_json::from_slice(&command.output()?.stdout)?;
     let outputs = status["outputs"].as_array().ok_or("no outputs are shown")?;
     let spool = status["spool"]["records"].as_u64();
     let mut waiting = HashMap::new();
@@ -138,7 +105,7 @@ fn waiting(site: &Site) -> Result<HashMap<String, u64>> {
 }
 
 /// Each document is asked for by the id that an export gives its event.
-fn same_documents(service: &Service, site: &mut Site) -> Result {
+fn same_documents(service: &Service, site: &mut TestSite) -> Result {
     let expected = export(site)?;
     service.ask("POST", "audit/_refresh", None)?;
     let count = service.ask("GET", "audit/_count", None)?;
@@ -166,15 +133,15 @@ fn same_documents(service: &Service, site: &mut Site) -> Result {
 }
 
 /// Every record of the site by the id of its event.
-fn export(site: &Site) -> Result<HashMap<String, String>> {
-    let path = site.at().join("exported");
+fn export(site: &TestSite) -> Result<HashMap<String, String>> {
+    let path = site.folder().join("exported");
     let mut command = site.program();
     command
         .args(["export", "--format", "ecs", "--config"])
-        .arg(site.at().join("config.toml"))
+        .arg(site.folder().join("config.toml"))
         .arg("--output")
         .arg(&path);
-    super::services::succeed(&mut command)?;
+    output(&mut command)?;
     let mut events = HashMap::new();
     for line in fs::read_to_string(&path)?.lines() {
         let mut event: Value = serde_json::from_str(line)?;

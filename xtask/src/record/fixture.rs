@@ -50,7 +50,7 @@ impl Fixture {
 
     /// Every fixture of the repository with its path.
     pub(crate) fn all() -> Vec<(std::path::PathBuf, Self)> {
-        let mut folders = vec![crate::root().join("fixtures")];
+        let mut folders = vec![crate::workspace::root().join("fixtures")];
         let mut found = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).expect("the folder is readable") {

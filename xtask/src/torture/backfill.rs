@@ -8,8 +8,8 @@ use fastrand::Rng;
 
 use super::Torture;
 use super::report::Row;
-use crate::Result;
-use crate::test_site::{End, Site};
+use crate::error::Result;
+use crate::test_site::{Exit, TestSite};
 
 const RECORDS: usize = 1_000_000;
 const KILLS: u64 = 10;
@@ -21,7 +21,7 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         return Ok(Vec::new());
     }
     let began = Instant::now();
-    let mut site = Site::start(
+    let mut site = TestSite::start(
         &torture.program,
         SimConfig {
             seed: torture.seed,
@@ -45,13 +45,13 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         sleep(Duration::from_secs_f64(0.3 * rng.f64()));
         // It may have ended by itself.
         let _ = child.kill();
-        match site.end(child.wait()?)? {
-            End::Killed(_) => torture.say(&format!(
+        match site.exit(child.wait()?)? {
+            Exit::Killed(_) => torture.say(&format!(
                 "kill {}: the output has {} MB",
                 kill + 1,
                 output_length(&site) / 1_000_000
             )),
-            end => return Err(site.trouble(&format!("a run was {end:?} too early")).into()),
+            end => return Err(site.failure(&format!("a run was {end:?} too early"))),
         }
     }
     runs += site.settle()?;
@@ -65,6 +65,6 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
     }])
 }
 
-fn output_length(site: &Site) -> u64 {
+fn output_length(site: &TestSite) -> u64 {
     std::fs::metadata(site.output()).map_or(0, |file| file.len())
 }

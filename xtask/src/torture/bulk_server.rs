@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-use crate::Result;
+use crate::error::Result;
 
 /// How often it is out of order, each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]

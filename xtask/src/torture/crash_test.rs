@@ -15,9 +15,9 @@ use fastrand::Rng;
 use super::Torture;
 use super::logrotate::Rotation;
 use super::readers::Reader;
-use crate::Result;
+use crate::error::Result;
 use crate::tally::Tally;
-use crate::test_site::{End, Site};
+use crate::test_site::{Exit, TestSite};
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;
@@ -96,7 +96,7 @@ impl fmt::Display for Outcome {
 
 /// One site and everything that befalls it.
 pub(crate) struct Ordeal {
-    site: Site,
+    site: TestSite,
     rng: Rng,
     rotation: Option<Rotation>,
     readers: Vec<Reader>,
@@ -115,11 +115,11 @@ impl Ordeal {
     pub(crate) fn begin(torture: &Torture, seed: u64, most: u64) -> Result<Self> {
         let arrivals = usize::try_from(most * ARRIVALS_A_KILL)?;
         // An unkilled run of an equal site gives the length of a first run.
-        let model = Site::start(&torture.program, config(seed, arrivals))?;
+        let model = TestSite::start(&torture.program, config(seed, arrivals))?;
         let began = Instant::now();
         model.run()?;
         let length = began.elapsed();
-        let site = Site::start(&torture.program, config(seed, arrivals))?;
+        let site = TestSite::start(&torture.program, config(seed, arrivals))?;
         Ok(Self {
             rotation: Rotation::of(&site)?,
             readers: Reader::rsyslog(&site)?.into_iter().collect(),
@@ -215,13 +215,13 @@ impl Ordeal {
             sleep(instant.saturating_sub(began.elapsed()));
             // It may have ended by itself.
             let _ = child.kill();
-            self.site.end(child.wait()?)?
+            self.site.exit(child.wait()?)?
         };
         if let Some(rotating) = &mut rotating {
             rotating.wait()?;
         }
         match end {
-            End::Killed(_) => {
+            Exit::Killed(_) => {
                 self.outcome.kills += 1;
                 if inside {
                     self.outcome.at_a_byte += 1;
@@ -229,15 +229,15 @@ impl Ordeal {
                     self.outcome.at_work += 1;
                 }
             }
-            End::Done(_) => {
+            Exit::Done(_) => {
                 // A rotation during the run may have come behind its last line.
                 self.may_rotate = rotating.is_none();
                 self.length = (self.length + began.elapsed()) / 2;
             }
             // The service failed, or was busy, too often in a row, or the disk limit met SQLite's
             // own write.
-            End::Failed(69 | 74 | 75) => {}
-            End::Failed(code) => {
+            Exit::Failed(69 | 74 | 75) => {}
+            Exit::Failed(code) => {
                 self.site.keep();
                 return Err(format!("a run ended with {code}: {}", self.site.stderr()).into());
             }

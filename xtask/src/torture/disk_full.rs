@@ -10,8 +10,8 @@ use confluence_audit_sim::{NewRecords, SimConfig, When};
 
 use super::Torture;
 use super::report::Row;
-use crate::Result;
-use crate::test_site::{End, Site};
+use crate::error::Result;
+use crate::test_site::{Exit, TestSite};
 
 /// Records that a site begins with: about 9 MB.
 const RECORDS: usize = 12_000;
@@ -34,7 +34,7 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for small in [Small::All, Small::Output, Small::State] {
         let began = Instant::now();
-        let mut site = Site::start(
+        let mut site = TestSite::start(
             &torture.program,
             SimConfig {
                 seed: torture.seed,
@@ -64,7 +64,7 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
 fn fill(
     torture: &Torture,
     small: Small,
-    site: &mut Site,
+    site: &mut TestSite,
     disk: &Tmpfs,
     began: Instant,
 ) -> Result<Row> {
@@ -81,14 +81,14 @@ fn fill(
             let end = site.run()?;
             *ends.entry(format!("{size}K {end:?}")).or_default() += 1;
             match end {
-                End::Done(_) => {
+                Exit::Done(_) => {
                     site.sim.insert(&NewRecords {
                         count: 200,
                         when: When::Late(Duration::from_mins(10)),
                         twins: false,
                     });
                 }
-                End::Failed(73 | 74) if !site.stderr().trim().is_empty() => full += 1,
+                Exit::Failed(73 | 74) if !site.stderr().trim().is_empty() => full += 1,
                 end => {
                     return Err(
                         format!("{small:?} on {size} KiB: {end:?}: {}", site.stderr()).into(),

@@ -12,9 +12,9 @@ use fastrand::Rng;
 use super::Torture;
 use super::bulk_server::{Bulk, Rates};
 use super::report::Row;
-use crate::Result;
+use crate::error::Result;
 use crate::tally::{self, Tally};
-use crate::test_site::{End, Site};
+use crate::test_site::{Exit, TestSite};
 
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;
@@ -65,7 +65,7 @@ struct Came {
 
 fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
     let mut rng = Rng::with_seed(seed);
-    let mut site = Site::start(
+    let mut site = TestSite::start(
         &torture.program,
         SimConfig {
             seed,
@@ -106,15 +106,15 @@ fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
         }
         // It may have ended by itself.
         let _ = child.kill();
-        match site.end(child.wait()?)? {
-            End::Killed(_) => {
+        match site.exit(child.wait()?)? {
+            Exit::Killed(_) => {
                 kills += 1;
                 at_work += u64::from(index.requests() > asked);
             }
             // Longer than it takes is of no use; shorter waits miss the end.
-            End::Done(_) => length = f64::midpoint(length, began.elapsed().as_secs_f64()),
-            End::Failed(69 | 74 | 75) => {}
-            End::Failed(code) => {
+            Exit::Done(_) => length = f64::midpoint(length, began.elapsed().as_secs_f64()),
+            Exit::Failed(69 | 74 | 75) => {}
+            Exit::Failed(code) => {
                 site.keep();
                 return Err(format!("a run ended with {code}: {}", site.stderr()).into());
             }
@@ -127,7 +127,7 @@ fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
     runs += site.settle()?;
 
     let documents = index.documents();
-    let all = site.at().join("all");
+    let all = site.folder().join("all");
     fs::write(&all, documents.join("\n") + "\n")?;
     let tally = tally::compare(site.sim.truth(), [&all])?;
     if !tally.is_clean() {

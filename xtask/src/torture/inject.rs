@@ -14,9 +14,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::is_installed;
-use crate::Result;
-use crate::test_site::Site;
+use crate::error::Result;
+use crate::process::is_installed;
+use crate::test_site::TestSite;
 
 /// The calls that change what is on the disk, or begin to: those that a run of ours makes.
 pub(crate) const CALLS: [&str; 8] = [
@@ -108,7 +108,7 @@ impl Injector {
     }
 
     /// The calls of a whole run, by kind.
-    pub(crate) fn calls_of_a_run(&self, site: &Site) -> Result<BTreeMap<String, u32>> {
+    pub(crate) fn calls_of_a_run(&self, site: &TestSite) -> Result<BTreeMap<String, u32>> {
         let mut command = site.fetch()?;
         let mark = self.preload(&mut command, site, "write", "list", 0);
         site.finish(command.spawn()?)?;
@@ -121,7 +121,7 @@ impl Injector {
     }
 
     /// Fails when a run changes the disk in a way that nobody tortures.
-    pub(crate) fn sees_all(&self, site: &Site) -> Result {
+    pub(crate) fn sees_all(&self, site: &TestSite) -> Result {
         if !self.strace {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Injector {
     }
 
     /// A run that this befalls.
-    pub(crate) fn command(&self, site: &Site, injection: &Injection) -> Result<Command> {
+    pub(crate) fn command(&self, site: &TestSite, injection: &Injection) -> Result<Command> {
         let Injection { fate, call, at, .. } = injection;
         if injection.tool == Tool::Strace {
             return strace(site, injection);
@@ -159,7 +159,7 @@ impl Injector {
     fn preload(
         &self,
         command: &mut Command,
-        site: &Site,
+        site: &TestSite,
         call: &str,
         how: &str,
         at: u32,
@@ -181,7 +181,7 @@ impl Injector {
     }
 
     /// Where it happened, if it did: a run may make fewer calls than that.
-    pub(crate) fn happened(site: &Site, injection: &Injection) -> Option<String> {
+    pub(crate) fn happened(site: &TestSite, injection: &Injection) -> Option<String> {
         let text = fs::read_to_string(mark(site)).ok()?;
         match injection.tool {
             Tool::Library => text.lines().next().map(str::to_owned),
@@ -193,11 +193,11 @@ impl Injector {
     }
 }
 
-fn mark(site: &Site) -> PathBuf {
-    site.at().join("injected")
+fn mark(site: &TestSite) -> PathBuf {
+    site.folder().join("injected")
 }
 
-fn strace(site: &Site, injection: &Injection) -> Result<Command> {
+fn strace(site: &TestSite, injection: &Injection) -> Result<Command> {
     let Injection { fate, call, at, .. } = injection;
     let how = match fate {
         Fate::Kill | Fate::Tear => "signal=SIGKILL",
@@ -215,7 +215,7 @@ fn strace(site: &Site, injection: &Injection) -> Result<Command> {
 }
 
 /// Every file and directory of the disk that a run touches.
-fn paths(site: &Site) -> Vec<PathBuf> {
+fn paths(site: &TestSite) -> Vec<PathBuf> {
     let state = site.state();
     let database = ["spool.sqlite3", "spool.sqlite3.new"];
     let beside = ["", "-wal", "-shm", "-journal"];

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::Result;
-use crate::test_site::Site;
+use crate::error::Result;
+use crate::test_site::TestSite;
 
 /// logrotate, set up for one site's output.
 pub(crate) struct Rotation {
@@ -21,13 +21,13 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     /// `None` where logrotate is not installed.
-    pub(crate) fn of(site: &Site) -> Result<Option<Self>> {
-        if !super::is_installed("logrotate") {
+    pub(crate) fn of(site: &TestSite) -> Result<Option<Self>> {
+        if !crate::process::is_installed("logrotate") {
             return Ok(None);
         }
         let rotation = Self {
-            rule: site.at().join("logrotate.conf"),
-            state: site.at().join("logrotate.state"),
+            rule: site.folder().join("logrotate.conf"),
+            state: site.folder().join("logrotate.state"),
         };
         fs::write(&rotation.rule, rule_for(&site.output()))?;
         Ok(Some(rotation))

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Torture;
 use super::crash_test::{Ordeal, Outcome};
 use super::report::Row;
-use crate::Result;
+use crate::error::Result;
 
 /// So many kills befall one site; then another begins, with a first run of its own.
 const KILLS_A_SITE: u64 = 60;

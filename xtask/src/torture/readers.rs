@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::error::Result;
 use crate::tally::{self, Tally};
-use crate::test_site::Site;
+use crate::test_site::TestSite;
 
 /// How long a reader may lag behind the last line.
 const LAG: Duration = Duration::from_secs(15);
@@ -23,14 +23,14 @@ pub(crate) struct Reader {
 impl Reader {
     /// `tail -F`, for a file that exists: begun without one it looks once a second for ever, and
     /// misses a file that is renamed within that second.
-    pub(crate) fn tail(site: &Site) -> Result<Self> {
-        let copy = site.at().join("tail.copy");
+    pub(crate) fn tail(site: &TestSite) -> Result<Self> {
+        let copy = site.folder().join("tail.copy");
         let child = mortal("tail")
             .args(["-F", "-n", "+1"])
             .arg(site.output())
             .stdin(Stdio::null())
             .stdout(File::create(&copy)?)
-            .stderr(File::create(site.at().join("tail.stderr"))?)
+            .stderr(File::create(site.folder().join("tail.stderr"))?)
             .spawn()?;
         Ok(Self {
             name: "tail -F",
@@ -40,11 +40,11 @@ impl Reader {
     }
 
     /// rsyslog, which waits for the file itself; `None` where it is not installed.
-    pub(crate) fn rsyslog(site: &Site) -> Result<Option<Self>> {
-        if !super::is_installed("rsyslogd") {
+    pub(crate) fn rsyslog(site: &TestSite) -> Result<Option<Self>> {
+        if !crate::process::is_installed("rsyslogd") {
             return Ok(None);
         }
-        let at = site.at().join("rsyslog");
+        let at = site.folder().join("rsyslog");
         fs::create_dir(&at)?;
         let copy = at.join("copy");
         File::create(&copy)?;
@@ -67,7 +67,7 @@ impl Reader {
     }
 
     /// Waits until the reader has as much as the truth, or is given up, and compares.
-    pub(crate) fn tally(&mut self, site: &Site) -> Result<Tally> {
+    pub(crate) fn tally(&mut self, site: &TestSite) -> Result<Tally> {
         let expected = site.sim.truth().len();
         let deadline = Instant::now() + LAG;
         while lines(&self.copy)? < expected && Instant::now() < deadline {

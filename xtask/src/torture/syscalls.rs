@@ -13,9 +13,9 @@ use fastrand::Rng;
 use super::Torture;
 use super::inject::{CALLS, Fate, Injection, Injector, Tool};
 use super::report::Row;
-use crate::Result;
+use crate::error::Result;
 use crate::tally::Tally;
-use crate::test_site::{End, OUTPUT, Site};
+use crate::test_site::{Exit, OUTPUT, TestSite};
 
 /// Records that a site begins with.
 const RECORDS: usize = 300;
@@ -89,7 +89,7 @@ struct Trials<'a> {
     /// How they ended.
     ends: BTreeMap<String, u64>,
     /// The site of the runs that go on, and how many it has had.
-    site: Option<(Site, u32)>,
+    site: Option<(TestSite, u32)>,
 }
 
 impl Trials<'_> {
@@ -148,8 +148,8 @@ impl Trials<'_> {
         plan
     }
 
-    fn fresh(&self) -> Result<Site> {
-        Site::start(
+    fn fresh(&self) -> Result<TestSite> {
+        TestSite::start(
             &self.torture.program,
             SimConfig {
                 seed: self.torture.seed,
@@ -160,7 +160,7 @@ impl Trials<'_> {
         )
     }
 
-    fn grow(&mut self, site: &Site) {
+    fn grow(&mut self, site: &TestSite) {
         let when = When::Late(Duration::from_mins(10));
         for twins in [false, true] {
             let count = self.rng.usize(3..20);
@@ -195,7 +195,7 @@ impl Trials<'_> {
 
     /// A run that meets its fate, perhaps a rotation, perhaps a second such run, and one that
     /// nothing befalls.
-    fn try_on(&mut self, site: &mut Site, injection: Injection) -> Result<Tally> {
+    fn try_on(&mut self, site: &mut TestSite, injection: Injection) -> Result<Tally> {
         self.meet(site, &injection)?;
         // Every other time the file is gone when the program comes back.
         if self.rng.bool() {
@@ -207,7 +207,7 @@ impl Trials<'_> {
         }
         self.runs += 1;
         match site.run()? {
-            End::Done(_) => site.tally(),
+            Exit::Done(_) => site.tally(),
             end => Err(wrong(
                 site,
                 &injection,
@@ -216,7 +216,7 @@ impl Trials<'_> {
         }
     }
 
-    fn meet(&mut self, site: &mut Site, injection: &Injection) -> Result {
+    fn meet(&mut self, site: &mut TestSite, injection: &Injection) -> Result {
         let child = self.injector.command(site, injection)?.spawn()?;
         let end = site.finish(child)?;
         self.runs += 1;
@@ -225,31 +225,31 @@ impl Trials<'_> {
         };
         self.kills += 1;
         let name = match end {
-            End::Done(_) => "0".to_owned(),
-            End::Failed(code) => code.to_string(),
-            End::Killed(signal) => format!("signal {signal}"),
+            Exit::Done(_) => "0".to_owned(),
+            Exit::Failed(code) => code.to_string(),
+            Exit::Killed(signal) => format!("signal {signal}"),
         };
         *self.ends.entry(name.clone()).or_default() += 1;
         match end {
-            End::Done(_) if !site.tally()?.is_clean() => {
+            Exit::Done(_) if !site.tally()?.is_clean() => {
                 Err(wrong(site, injection, "0, and its output is not whole"))
             }
             // Reading or writing failed; the output cannot be opened.
-            End::Done(_) | End::Failed(73 | 74) => Ok(()),
-            End::Killed(9) if matches!(injection.fate, Fate::Kill | Fate::Tear) => Ok(()),
+            Exit::Done(_) | Exit::Failed(73 | 74) => Ok(()),
+            Exit::Killed(9) if matches!(injection.fate, Fate::Kill | Fate::Tear) => Ok(()),
             _ => Err(wrong(site, injection, &format!("{name} at {place}"))),
         }
     }
 }
 
 /// A run ended as none may end.
-fn wrong(site: &mut Site, injection: &Injection, end: &str) -> Box<dyn Error + Send + Sync> {
+fn wrong(site: &mut TestSite, injection: &Injection, end: &str) -> Box<dyn Error + Send + Sync> {
     site.keep();
     let what = format!(
         "{injection:?}: the run ended with {end}; see {}",
-        site.at().display()
+        site.folder().display()
     );
-    site.trouble(&what).into()
+    site.failure(&what)
 }
 
 /// Moves the output out of the way, as logrotate would.
