@@ -1,19 +1,18 @@
-//! The benchmark: the real program of the release profile against what people use today, in turn
-//! and in the same run, so that a noisy machine slows both down. What counts is the ratio.
+//! `cargo xtask bench`: the real program of the release profile against what people use today, in pairs
+//! within the same run, so that a noisy machine slows both down. What counts is the median of their ratios.
 
 mod case;
 mod hot_path;
 mod idle;
 mod instructions;
 mod measure;
-mod site;
+mod programs;
+mod sim_process;
 mod state;
 mod table;
 
-use std::path::PathBuf;
-
 use crate::error::Result;
-use crate::workspace::{Profile, build};
+use programs::Programs;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]
@@ -41,85 +40,44 @@ pub(crate) struct Args {
     accept: bool,
 }
 
-/// The programs that are measured.
-pub(crate) struct Programs {
-    pub(crate) collector: PathBuf,
-    pub(crate) setup: PathBuf,
-    pub(crate) daemon: PathBuf,
-    pub(crate) sim: PathBuf,
-    /// Goes through the hot path alone.
-    pub(crate) hot_path: PathBuf,
-}
-
-impl Programs {
-    fn build() -> Result<Self> {
-        let packages = [
-            "confluence-audit-cli",
-            "confluence-audit-daemon",
-            "confluence-audit-oauth-setup",
-            "confluence-audit-sim",
-        ];
-        let release = build(&packages, Profile::Release)?;
-        Ok(Self {
-            collector: release.join("confluence-audit"),
-            setup: release.join("confluence-audit-oauth-setup"),
-            daemon: release.join("confluence-auditd"),
-            sim: release.join("confluence-audit-sim"),
-            hot_path: hot_path::build()?,
-        })
-    }
-}
-
-/// What is measured alone.
-struct Other {
+/// A measurement that is no comparison of two sides; it gives sentences.
+struct Measurement {
     name: &'static str,
     takes_minutes: bool,
     measure: fn(&Programs) -> Result<String>,
 }
 
-const OTHERS: [Other; 4] = [
-    Other {
-        name: "hot-path",
-        takes_minutes: false,
-        measure: hot_path::measure,
-    },
-    Other {
-        name: "state",
-        takes_minutes: true,
-        measure: state::measure,
-    },
-    Other {
-        name: "idle",
-        takes_minutes: true,
-        measure: idle::measure,
-    },
-    Other {
-        name: "sizes",
-        takes_minutes: false,
-        measure: table::sizes,
-    },
+const fn measurement(
+    name: &'static str,
+    takes_minutes: bool,
+    measure: fn(&Programs) -> Result<String>,
+) -> Measurement {
+    Measurement {
+        name,
+        takes_minutes,
+        measure,
+    }
+}
+
+const MEASUREMENTS: [Measurement; 4] = [
+    measurement("hot-path", false, hot_path::measure),
+    measurement("state", true, state::measure),
+    measurement("idle", true, idle::measure),
+    measurement("sizes", false, programs::sizes),
 ];
 
 /// Runs the cases that were asked for, and prints their table.
 pub(crate) fn run(args: &Args) -> Result {
-    if args.list {
-        let cases = case::all();
-        let others = OTHERS.iter().map(|other| other.name);
-        for name in cases.iter().map(|case| case.name).chain(others) {
-            println!("{name}");
-        }
-        return Ok(());
-    }
     if args.instructions {
         return instructions::run(args.accept);
     }
-    let is_asked = |name: &str| args.only.is_empty() || args.only.iter().any(|it| it == name);
-    let is_due = |name: &str, takes_minutes: bool| {
-        is_asked(name) && (args.long || !args.only.is_empty() || !takes_minutes)
-    };
     let cases = case::all();
-    let others = OTHERS.iter().map(|other| other.name);
+    let others = MEASUREMENTS.iter().map(|other| other.name);
     let known: Vec<&str> = cases.iter().map(|case| case.name).chain(others).collect();
+    if args.list {
+        println!("{}", known.join("\n"));
+        return Ok(());
+    }
     if let Some(unknown) = args
         .only
         .iter()
@@ -127,6 +85,13 @@ pub(crate) fn run(args: &Args) -> Result {
     {
         return Err(format!("no case is called {unknown}; see `cargo xtask bench --list`").into());
     }
+    let is_due = |name: &str, takes_minutes: bool| {
+        if args.only.is_empty() {
+            args.long || !takes_minutes
+        } else {
+            args.only.iter().any(|only| only == name)
+        }
+    };
     let programs = Programs::build()?;
     let mut rows = Vec::new();
     for case in &cases {
@@ -136,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result {
         }
     }
     let mut text = format!("{}\n\n{}", table::machine(), table::of(&rows));
-    for other in OTHERS {
+    for other in MEASUREMENTS {
         if is_due(other.name, other.takes_minutes) {
             println!("==> {}", other.name);
             text.push_str(&(other.measure)(&programs)?);

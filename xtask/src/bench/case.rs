@@ -1,8 +1,8 @@
-//! The cases: what of ours is measured, against what, on which site.
+//! Benchmark cases: what of ours is measured, against what, on which site.
 
-use super::Programs;
 use super::measure::{Cost, measure};
-use super::site::Site;
+use super::programs::Programs;
+use super::sim_process::SimProcess;
 use super::table::{Figure, Row};
 use crate::error::Result;
 
@@ -130,11 +130,11 @@ impl Case {
     /// Runs both sides in turn: once for the caches, then as often as is asked.
     pub(crate) fn run(&self, programs: &Programs, runs: usize) -> Result<Row> {
         let runs = if self.takes_minutes { 1 } else { runs };
-        let our_site = Site::start(programs, self.sites[0])?;
+        let our_site = SimProcess::start(programs, self.sites[0])?;
         let other = if self.sites[0] == self.sites[1] {
             None
         } else {
-            Some(Site::start(programs, self.sites[1])?)
+            Some(SimProcess::start(programs, self.sites[1])?)
         };
         let their_site = other.as_ref().unwrap_or(&our_site);
         let mut pairs = Vec::new();
@@ -159,18 +159,18 @@ impl Case {
         })
     }
 
-    fn output(&self, site: &Site) -> Result<Option<blake3::Hash>> {
+    fn output(&self, site: &SimProcess) -> Result<Option<blake3::Hash>> {
         let Some(name) = self.same_bytes else {
             return Ok(None);
         };
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(site.place().join(name))?)?;
+        hasher.update_reader(std::fs::File::open(site.folder().join(name))?)?;
         Ok(Some(hasher.finalize()))
     }
 }
 
 impl Side {
-    fn run(self, programs: &Programs, site: &Site) -> Result<Cost> {
+    fn run(self, programs: &Programs, site: &SimProcess) -> Result<Cost> {
         match self {
             Self::Ours(args) => {
                 site.clear()?;

@@ -1,4 +1,4 @@
-//! What a daemon costs that has nothing to do.
+//! Cost of an idle daemon: memory, requests, wake-ups and CPU.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::Programs;
+use super::programs::Programs;
 use crate::daemon::Daemon;
 use crate::error::Result;
 
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_hours(1);
 const SPAN: Duration = Duration::from_mins(1);
 
 /// How long all sites may take until each was read once.
-const PATIENCE: Duration = Duration::from_mins(10);
+const FIRST_RUNS_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What a process has used.
 struct Used {
@@ -46,8 +46,10 @@ pub(super) fn measure(programs: &Programs) -> Result<String> {
         let mut daemon = Daemon::start(&programs.daemon, sites, INTERVAL)?;
         let began = Instant::now();
         while daemon.look()?.successes.len() < sites {
-            if began.elapsed() > PATIENCE {
-                return Err(format!("{sites} sites were not read in {PATIENCE:?}").into());
+            if began.elapsed() > FIRST_RUNS_TIMEOUT {
+                return Err(
+                    format!("{sites} sites were not read in {FIRST_RUNS_TIMEOUT:?}").into(),
+                );
             }
             sleep(Duration::from_secs(1));
         }

@@ -1,5 +1,5 @@
-//! The instructions of the hot path, as callgrind counts them: a figure that is the same on a busy
-//! machine, compared with the one that was committed.
+//! Instruction counts of the hot path by callgrind: figures that are the same on a busy machine, compared
+//! with those that were committed.
 //!
 //! Callgrind knows no AVX-512, so that it counts what another processor would do; the figures tell
 //! of changes, not of time.
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::hot_path;
+use super::programs::build_hot_path;
 use crate::error::Result;
 use crate::workspace::root;
 
@@ -37,12 +37,12 @@ fn committed() -> PathBuf {
 }
 
 pub(super) fn run(accept: bool) -> Result {
-    let program = hot_path::build()?;
-    let place = tempfile::tempdir()?;
+    let program = build_hot_path()?;
+    let folder = tempfile::tempdir()?;
     let mut counts = BTreeMap::new();
     for step in STEPS {
-        let many = count(&program, place.path(), step, TIMES)?;
-        let none = count(&program, place.path(), step, 0)?;
+        let many = count(&program, folder.path(), step, TIMES)?;
+        let none = count(&program, folder.path(), step, 0)?;
         counts.insert(step, many.saturating_sub(none) / TIMES / RECORDS);
     }
     if accept {
@@ -77,8 +77,8 @@ pub(super) fn run(accept: bool) -> Result {
     Err(format!("{steps}: more instructions than were committed; --accept takes them").into())
 }
 
-fn count(program: &Path, place: &Path, step: &str, times: u64) -> Result<u64> {
-    let file = place.join("callgrind.out");
+fn count(program: &Path, folder: &Path, step: &str, times: u64) -> Result<u64> {
+    let file = folder.join("callgrind.out");
     let output = Command::new("valgrind")
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={}", file.display()))

@@ -1,4 +1,4 @@
-//! What one run of a command costs: time on the clock, time of the processors, most memory.
+//! Cost of one run of a command: time on the clock, CPU time, peak memory.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

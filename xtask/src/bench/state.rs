@@ -1,12 +1,13 @@
-//! What the state of a million records takes on the disk.
+//! Size of the state on disk after a million records.
 
 use std::fs;
 use std::process::Command;
 
-use super::Programs;
-use super::measure::measure as cost_of;
-use super::site::Site;
+use super::measure::measure as run;
+use super::programs::Programs;
+use super::sim_process::SimProcess;
 use crate::error::Result;
+use crate::process::output;
 
 /// So many bytes a record that is counted may be.
 const ENOUGH: f64 = 40.0;
@@ -15,17 +16,16 @@ const ENOUGH: f64 = 40.0;
 /// take.
 pub(super) fn measure(programs: &Programs) -> Result<String> {
     let size = |records: &str| -> Result<(u64, u64)> {
-        let site = Site::start(programs, &["--fast", "--gzip", "--records", records])?;
-        cost_of(&mut site.ours(programs, &["fetch", "--state-dir", "state"]))?;
-        let file = site.place().join("state/spool.sqlite3");
+        let site = SimProcess::start(programs, &["--fast", "--gzip", "--records", records])?;
+        run(&mut site.ours(programs, &["fetch", "--state-dir", "state"]))?;
+        let file = site.folder().join("state/spool.sqlite3");
         let mut show = Command::new(&programs.collector);
         show.args(["--state-dir", "state", "state", "show"]);
-        let shown = show.current_dir(site.place()).env_clear().output()?;
-        let said = String::from_utf8(shown.stdout)?;
-        let counts = said
+        let shown = output(show.current_dir(site.folder()).env_clear())?;
+        let counts = shown
             .lines()
             .find_map(|line| line.split_once(" on: ")?.1.strip_suffix(" counts"))
-            .ok_or("`state show` tells of no counts")?;
+            .ok_or("`state show` prints no counts")?;
         Ok((fs::metadata(file)?.len(), counts.parse()?))
     };
     let (empty, _) = size("1")?;

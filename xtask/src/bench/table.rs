@@ -1,70 +1,54 @@
-//! What came out, as a table for people.
+//! Table of the benchmark: medians of each case, and the median of its pairs' ratios.
 
 use std::fmt::Write as _;
 use std::fs;
 
-use super::Programs;
 use super::measure::{Cost, median};
-use crate::error::Result;
 
 /// What is compared, and what the ratio may be at most.
 #[derive(Clone, Copy)]
 pub(crate) struct Figure {
-    what: What,
+    name: &'static str,
     target: f64,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Wall,
-    Cpu,
-    Peak,
+    of: fn(&Cost) -> f64,
+    unit: fn(f64) -> String,
 }
 
 impl Figure {
     pub(crate) const fn wall(target: f64) -> Self {
         Self {
-            what: What::Wall,
+            name: "wall",
             target,
+            of: |cost| cost.wall.as_secs_f64(),
+            unit: seconds,
         }
     }
 
     pub(crate) const fn cpu(target: f64) -> Self {
         Self {
-            what: What::Cpu,
+            name: "CPU",
             target,
+            of: |cost| cost.cpu.as_secs_f64(),
+            unit: seconds,
         }
     }
 
     pub(crate) const fn peak(target: f64) -> Self {
         Self {
-            what: What::Peak,
+            name: "peak memory",
             target,
+            of: |cost| cost.peak as f64,
+            unit: megabytes,
         }
     }
+}
 
-    fn name(self) -> &'static str {
-        match self.what {
-            What::Wall => "wall",
-            What::Cpu => "CPU",
-            What::Peak => "peak memory",
-        }
-    }
+fn seconds(figure: f64) -> String {
+    format!("{figure:.3} s")
+}
 
-    fn of(self, cost: &Cost) -> f64 {
-        match self.what {
-            What::Wall => cost.wall.as_secs_f64(),
-            What::Cpu => cost.cpu.as_secs_f64(),
-            What::Peak => cost.peak as f64,
-        }
-    }
-
-    fn shown(self, figure: f64) -> String {
-        match self.what {
-            What::Wall | What::Cpu => format!("{figure:.3} s"),
-            What::Peak => format!("{:.1} MB", figure / 1e6),
-        }
-    }
+fn megabytes(figure: f64) -> String {
+    format!("{:.1} MB", figure / 1e6)
 }
 
 /// The pairs of one case.
@@ -83,28 +67,25 @@ pub(crate) fn of(rows: &[Row]) -> String {
          |---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
+        let ours = |of: fn(&Cost) -> f64| median(row.pairs.iter().map(|(ours, _)| of(ours)));
+        let cpu = seconds(ours(|cost| cost.cpu.as_secs_f64()));
+        let peak = megabytes(ours(|cost| cost.peak as f64));
         for figure in &row.figures {
-            let ours = median(row.pairs.iter().map(|(ours, _)| figure.of(ours)));
-            let theirs = median(row.pairs.iter().map(|(_, theirs)| figure.of(theirs)));
-            let ratio = median(
-                row.pairs
-                    .iter()
-                    .map(|(ours, theirs)| figure.of(ours) / figure.of(theirs)),
-            );
-            let cpu = median(row.pairs.iter().map(|(ours, _)| ours.cpu.as_secs_f64()));
-            let peak = median(row.pairs.iter().map(|(ours, _)| ours.peak as f64));
+            let of = figure.of;
+            let theirs = median(row.pairs.iter().map(|(_, theirs)| of(theirs)));
+            let ratios = row.pairs.iter().map(|(ours, theirs)| of(ours) / of(theirs));
             // Writing to memory does not fail.
             let _ = writeln!(
                 text,
-                "| {} ({}) | {} | {} | {} | {} | {ratio:.3} | {:.3} | {cpu:.3} s | {:.1} MB |",
+                "| {} ({}) | {} | {} | {} | {} | {:.3} | {:.3} | {cpu} | {peak} |",
                 row.ours,
                 row.name,
                 row.theirs,
-                figure.name(),
-                figure.shown(ours),
-                figure.shown(theirs),
+                figure.name,
+                (figure.unit)(ours(of)),
+                (figure.unit)(theirs),
+                median(ratios),
                 figure.target,
-                peak / 1e6,
             );
         }
     }
@@ -124,17 +105,4 @@ pub(crate) fn machine() -> String {
     format!(
         "Measured on {cores} cores ({cpu}), memory {memory}; medians, and the median of the ratios."
     )
-}
-
-/// How large the programs are.
-pub(crate) fn sizes(programs: &Programs) -> Result<String> {
-    let mut text = String::from("\nThe programs, stripped:");
-    for program in [&programs.collector, &programs.daemon, &programs.setup] {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let size = fs::metadata(program)?.len() as f64 / 1e6;
-        let _ = write!(text, " `{name}` {size:.1} MB,");
-    }
-    text.pop();
-    text.push_str("; less than 10 MB each is wanted.\n");
-    Ok(text)
 }

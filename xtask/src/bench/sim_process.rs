@@ -1,37 +1,37 @@
-//! The simulated site that a case reads from, as a process of its own, and the folder in which the
-//! case is run.
+//! Simulated site as a process of its own, and the folder in which a case is run.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use confluence_audit_sim::{API_TOKEN, EMAIL, SimConfig};
 use tempfile::TempDir;
 
-use super::Programs;
+use super::programs::Programs;
 use crate::error::Result;
+use crate::process::KillOnDrop;
 
-/// A site, and a place to collect it in.
-pub(crate) struct Site {
-    sim: Child,
+/// A site, and a folder to collect it in.
+pub(crate) struct SimProcess {
+    _sim: KillOnDrop,
     url: String,
-    place: TempDir,
+    folder: TempDir,
 }
 
-impl Site {
+impl SimProcess {
     pub(crate) fn start(programs: &Programs, flags: &[&str]) -> Result<Self> {
-        let place = tempfile::tempdir()?;
+        let folder = tempfile::tempdir()?;
         let mut token = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(place.path().join("token"))?;
+            .open(folder.path().join("token"))?;
         token.write_all(API_TOKEN.as_bytes())?;
-        // What curl is told on its standard input would be in its arguments otherwise.
+        // curl reads the token from here, since anybody may read its arguments.
         fs::write(
-            place.path().join("curlrc"),
+            folder.path().join("curlrc"),
             format!("user = \"{EMAIL}:{API_TOKEN}\"\n"),
         )?;
         let mut sim = Command::new(&programs.sim)
@@ -39,18 +39,18 @@ impl Site {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
-        let said = BufReader::new(sim.stdout.take().ok_or("the site says nothing")?);
+        let stdout = sim.stdout.take().ok_or("the site has no output")?;
         let mut site = Self {
-            sim,
+            _sim: KillOnDrop(sim),
             url: String::new(),
-            place,
+            folder,
         };
-        for line in said.lines() {
+        for line in BufReader::new(stdout).lines() {
             let line = line?;
             if let Some(url) = line.strip_prefix("url ") {
                 url.trim().clone_into(&mut site.url);
             }
-            // The last of what it says: it is ready.
+            // The last line that it prints: it is ready.
             if line.starts_with("truth") {
                 return Ok(site);
             }
@@ -58,8 +58,8 @@ impl Site {
         Err("the site ended before it was ready".into())
     }
 
-    pub(crate) fn place(&self) -> &Path {
-        self.place.path()
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The list of records, for programs that are not ours.
@@ -75,24 +75,24 @@ impl Site {
             .args(args)
             .args(["--site-url", &self.url, "--api-url", &self.url])
             .args(["--email", EMAIL, "--api-token-file", "token"])
-            .current_dir(self.place())
+            .current_dir(self.folder())
             .env_clear()
             // As the services run it.
             .env("MALLOC_ARENA_MAX", "1")
-            .env("HOME", self.place());
+            .env("HOME", self.folder());
         command
     }
 
     /// A script of the shell, run in the case's folder.
     pub(crate) fn script(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-euc", script]).current_dir(self.place());
+        command.args(["-euc", script]).current_dir(self.folder());
         command
     }
 
     /// Forgets what earlier runs left.
     pub(crate) fn clear(&self) -> Result {
-        for entry in fs::read_dir(self.place())? {
+        for entry in fs::read_dir(self.folder())? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
@@ -101,13 +101,5 @@ impl Site {
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        // Nothing is lost with it, and nobody is left to tell.
-        let _ = self.sim.kill();
-        let _ = self.sim.wait();
     }
 }
