@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::packaging;
 use crate::process::succeed;
+use crate::reference;
 use crate::workspace::cargo;
-use crate::{packaging, reference};
 
 /// What `cargo xtask ci` takes.
 #[derive(clap::Args)]

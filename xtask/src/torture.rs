@@ -1,6 +1,6 @@
-//! The torture: the real program against a simulated site, killed, starved and failed in every way
-//! that can be thought of, then left to finish. In the end every record of the site has to stand
-//! in the output once: none lost, none twice, none torn.
+//! `cargo xtask torture`: crash and fault injection. The real program collects from a simulated site while
+//! it is killed, starved and failed in every way that can be thought of; then it is left to finish. In the
+//! end every record of the site has to stand in the output once: none lost, none twice, none torn.
 
 mod backfill;
 mod bulk_server;
@@ -12,11 +12,12 @@ mod logrotate;
 mod random;
 mod readers;
 mod report;
+mod settings;
 mod syscalls;
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
+use report::Row;
+use settings::Settings;
 
 use crate::error::Result;
 use crate::process::is_installed;
@@ -56,34 +57,15 @@ enum Mode {
 }
 
 impl Mode {
-    fn run(self, torture: &Torture) -> Result<Vec<report::Row>> {
+    fn run(self, settings: &Settings) -> Result<Vec<Row>> {
         match self {
-            Self::Random => random::run(torture),
-            Self::Syscall => syscalls::kill(torture),
-            Self::Error => syscalls::fail(torture),
-            Self::Full => disk_full::run(torture),
-            Self::Index => index::run(torture),
-            Self::Backfill => backfill::run(torture),
+            Self::Random => random::run(settings),
+            Self::Syscall => syscalls::kill(settings),
+            Self::Error => syscalls::fail(settings),
+            Self::Full => disk_full::run(settings),
+            Self::Index => index::run(settings),
+            Self::Backfill => backfill::run(settings),
         }
-    }
-}
-
-/// What every mode works with.
-pub(crate) struct Torture {
-    pub(crate) program: PathBuf,
-    pub(crate) kills: u64,
-    pub(crate) seed: u64,
-    pub(crate) short: bool,
-}
-
-impl Torture {
-    /// Says how far it is: some modes take minutes.
-    #[expect(
-        clippy::unused_self,
-        reason = "only those who run a mode have something to say"
-    )]
-    pub(crate) fn say(&self, what: &str) {
-        println!("    {what}");
     }
 }
 
@@ -94,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result {
     } else {
         Profile::Release
     };
-    let torture = Torture {
+    let settings = Settings {
         program: build(&["confluence-audit-cli"], profile)?.join("confluence-audit"),
         kills: args.kills.unwrap_or(if args.short { 60 } else { 2_000 }),
         seed: args.seed,
@@ -113,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let mut rows = Vec::new();
     for mode in modes {
         println!("==> {mode:?}");
-        rows.extend(mode.run(&torture)?);
+        rows.extend(mode.run(&settings)?);
     }
     report::print(&rows);
     if rows.iter().all(|row| row.tally.is_clean()) {

@@ -1,4 +1,4 @@
-//! Mode `backfill`: a first run over a million records, killed ten times, each time further on.
+//! Torture mode `backfill`: a first run over a million records, killed ten times, each time further on.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::SimConfig;
 use fastrand::Rng;
 
-use super::Torture;
 use super::report::Row;
+use super::settings::{Settings, progress};
 use crate::error::Result;
 use crate::test_site::{Exit, TestSite};
 
@@ -15,21 +15,21 @@ const RECORDS: usize = 1_000_000;
 const KILLS: u64 = 10;
 
 /// Runs the mode.
-pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
-    if torture.short {
-        torture.say("backfill is left out of the short form");
+pub(crate) fn run(settings: &Settings) -> Result<Vec<Row>> {
+    if settings.short {
+        progress("backfill is left out of the short form");
         return Ok(Vec::new());
     }
     let began = Instant::now();
     let mut site = TestSite::start(
-        &torture.program,
+        &settings.program,
         SimConfig {
-            seed: torture.seed,
+            seed: settings.seed,
             records: RECORDS,
             ..SimConfig::default()
         },
     )?;
-    let mut rng = Rng::with_seed(torture.seed);
+    let mut rng = Rng::with_seed(settings.seed);
     let bytes: usize = site.sim.truth().map(|line| line.len() + 1).sum();
     // The last part is for the run that nobody kills.
     let part = u64::try_from(bytes)? / (KILLS + 1);
@@ -46,12 +46,12 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         // It may have ended by itself.
         let _ = child.kill();
         match site.exit(child.wait()?)? {
-            Exit::Killed(_) => torture.say(&format!(
+            Exit::Killed(_) => progress(&format!(
                 "kill {}: the output has {} MB",
                 kill + 1,
                 output_length(&site) / 1_000_000
             )),
-            end => return Err(site.failure(&format!("a run was {end:?} too early"))),
+            exit => return Err(site.failure(&format!("a run was {exit:?} too early"))),
         }
     }
     runs += site.settle()?;
@@ -61,7 +61,7 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         runs,
         tally: site.tally()?,
         spent: began.elapsed(),
-        seed: torture.seed,
+        seed: settings.seed,
     }])
 }
 

@@ -1,4 +1,4 @@
-//! An index that takes `_bulk` requests, each id once, and gets out of order in every way.
+//! Server of Elasticsearch's `_bulk` requests with injected faults; it takes each id once.
 
 use std::collections::HashSet;
 use std::io::Read as _;
@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 
-/// How often it is out of order, each from 0 to 1.
+/// How often it fails in each way, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rates {
+pub(crate) struct BulkFaults {
     /// It takes everything, and the answer gets lost.
     pub(crate) lost: f64,
     /// It takes nothing: 503, 429, or no answer.
@@ -27,8 +27,8 @@ pub(crate) struct Rates {
     pub(crate) partial: f64,
 }
 
-/// The index, which ends with this value.
-pub(crate) struct Bulk {
+/// The server, which ends with this value.
+pub(crate) struct BulkServer {
     url: String,
     shared: Arc<Mutex<Index>>,
     _runtime: tokio::runtime::Runtime,
@@ -36,7 +36,7 @@ pub(crate) struct Bulk {
 
 struct Index {
     rng: Rng,
-    rates: Rates,
+    faults: BulkFaults,
     ids: HashSet<String>,
     documents: Vec<String>,
     requests: u64,
@@ -44,7 +44,7 @@ struct Index {
     lost: u64,
 }
 
-impl Bulk {
+impl BulkServer {
     pub(crate) fn start(seed: u64) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -52,7 +52,7 @@ impl Bulk {
             .build()?;
         let shared = Arc::new(Mutex::new(Index {
             rng: Rng::with_seed(seed),
-            rates: Rates::default(),
+            faults: BulkFaults::default(),
             ids: HashSet::new(),
             documents: Vec::new(),
             requests: 0,
@@ -83,22 +83,22 @@ impl Bulk {
         &self.url
     }
 
-    pub(crate) fn set_rates(&self, rates: Rates) {
-        self.look(|index| index.rates = rates);
+    pub(crate) fn set_faults(&self, faults: BulkFaults) {
+        self.with(|index| index.faults = faults);
     }
 
     pub(crate) fn requests(&self) -> u64 {
-        self.look(|index| index.requests)
+        self.with(|index| index.requests)
     }
 
     /// Every document that it took.
     pub(crate) fn documents(&self) -> Vec<String> {
-        self.look(|index| index.documents.clone())
+        self.with(|index| index.documents.clone())
     }
 
-    /// What it went through.
-    pub(crate) fn said(&self) -> String {
-        self.look(|index| {
+    /// What it has received and done.
+    pub(crate) fn summary(&self) -> String {
+        self.with(|index| {
             format!(
                 "{} requests, {} answers lost, {} documents that were there",
                 index.requests, index.lost, index.conflicts
@@ -106,13 +106,13 @@ impl Bulk {
         })
     }
 
-    fn look<T>(&self, at: impl FnOnce(&mut Index) -> T) -> T {
-        // Only a panic in the middle of a request could have poisoned it, and that is told anyway.
+    fn with<T>(&self, look: impl FnOnce(&mut Index) -> T) -> T {
+        // Only a panic in the middle of a request could have poisoned it, and that is printed anyway.
         let mut index = self
             .shared
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        at(&mut index)
+        look(&mut index)
     }
 }
 
@@ -132,9 +132,9 @@ async fn answer(
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let index = &mut *index;
-    let rates = index.rates;
+    let faults = index.faults;
     index.requests += 1;
-    if index.happens(rates.refused) {
+    if index.happens(faults.refused) {
         let status = [503, 429, 0][index.rng.usize(..3)];
         if status == 0 {
             return Err("no answer".into());
@@ -144,7 +144,7 @@ async fn answer(
             .header("retry-after", "0")
             .body(Full::default())?);
     }
-    let partial = index.happens(rates.partial);
+    let partial = index.happens(faults.partial);
     let lines: Vec<&str> = text.lines().collect();
     let mut items = Vec::new();
     for pair in lines.chunks(2) {
@@ -165,7 +165,7 @@ async fn answer(
         };
         items.push(json!({"create": {"_id": id, "status": status}}));
     }
-    if index.happens(rates.lost) {
+    if index.happens(faults.lost) {
         index.lost += 1;
         return Err("the answer is lost".into());
     }

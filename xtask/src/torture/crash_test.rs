@@ -1,6 +1,5 @@
-//! One site of mode `random` and everything that befalls it: SIGKILL at random instants, and death
-//! at a random byte of the output, while the site fails in every way, its log grows, logrotate
-//! rotates, and readers read along.
+//! Crash test of one site, for mode `random`: SIGKILL at random instants, and death at a random byte of the
+//! output, while the site fails in every way, its log grows, logrotate rotates, and readers read along.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +11,9 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{Arrival, FaultRates, NewRecords, Quirks, SimConfig, When};
 use fastrand::Rng;
 
-use super::Torture;
-use super::logrotate::Rotation;
+use super::logrotate::Logrotate;
 use super::readers::Reader;
+use super::settings::Settings;
 use crate::error::Result;
 use crate::tally::Tally;
 use crate::test_site::{Exit, TestSite};
@@ -25,11 +24,11 @@ const RECORDS: usize = 2_500;
 /// A page is small, so that a run has many requests.
 const PAGE: usize = 250;
 
-/// New records may be this late: well within what every pass reads again.
+/// New records may be this late: well within what every run reads again.
 const LATE: When = When::Late(Duration::from_mins(10));
 
 /// So many records arrive by themselves for each kill: about as many as there is time for, since
-/// the last passes are not quiet before they have all come.
+/// the last runs find something new until they have all come.
 const ARRIVALS_A_KILL: u64 = 2;
 
 /// The most that is inserted in one millisecond: more than two pages.
@@ -94,11 +93,11 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One site and everything that befalls it.
-pub(crate) struct Ordeal {
+/// One site, and what is done to the program that collects from it.
+pub(crate) struct CrashTest {
     site: TestSite,
     rng: Rng,
-    rotation: Option<Rotation>,
+    rotation: Option<Logrotate>,
     readers: Vec<Reader>,
     /// `tail -F` is among them.
     followed: bool,
@@ -106,39 +105,39 @@ pub(crate) struct Ordeal {
     may_rotate: bool,
     /// How long a run takes that nobody kills.
     length: Duration,
-    /// How many kills it has to endure.
-    most: u64,
+    /// So many kills end the test.
+    kills: u64,
     outcome: Outcome,
 }
 
-impl Ordeal {
-    pub(crate) fn begin(torture: &Torture, seed: u64, most: u64) -> Result<Self> {
-        let arrivals = usize::try_from(most * ARRIVALS_A_KILL)?;
-        // An unkilled run of an equal site gives the length of a first run.
-        let model = TestSite::start(&torture.program, config(seed, arrivals))?;
+impl CrashTest {
+    pub(crate) fn start(settings: &Settings, seed: u64, kills: u64) -> Result<Self> {
+        let arrivals = usize::try_from(kills * ARRIVALS_A_KILL)?;
+        // A run of an equal site that nothing is done to gives the length of a first run.
+        let model = TestSite::start(&settings.program, config(seed, arrivals))?;
         let began = Instant::now();
         model.run()?;
         let length = began.elapsed();
-        let site = TestSite::start(&torture.program, config(seed, arrivals))?;
+        let site = TestSite::start(&settings.program, config(seed, arrivals))?;
         Ok(Self {
-            rotation: Rotation::of(&site)?,
+            rotation: Logrotate::of(&site)?,
             readers: Reader::rsyslog(&site)?.into_iter().collect(),
             followed: false,
             site,
             rng: Rng::with_seed(seed),
             may_rotate: false,
             length,
-            most,
+            kills,
             outcome: Outcome::default(),
         })
     }
 
-    pub(crate) fn endure(mut self) -> Result<Outcome> {
-        while self.outcome.kills < self.most {
+    pub(crate) fn run(mut self) -> Result<Outcome> {
+        while self.outcome.kills < self.kills {
             self.grow();
             self.follow()?;
             self.maybe_rotate()?;
-            self.run()?;
+            self.run_once()?;
         }
         self.outcome.runs += self.site.settle()?;
         self.outcome.output = self.site.tally()?;
@@ -194,7 +193,7 @@ impl Ordeal {
     }
 
     /// A run that is killed, unless it is quicker.
-    fn run(&mut self) -> Result {
+    fn run_once(&mut self) -> Result {
         self.outcome.runs += 1;
         let inside = self.rng.usize(..4) == 0 && self.site.output().exists();
         let mut command = if inside {
@@ -202,13 +201,13 @@ impl Ordeal {
         } else {
             self.site.fetch()?
         };
-        let asked = self.asked();
+        let requests = self.requests();
         let began = Instant::now();
         let mut child = command.spawn()?;
         let mut rotating = self.maybe_rotate_meanwhile()?;
         // Some are spared: only behind a run that came through can be rotated again.
         let spared = self.rng.usize(..6) == 0;
-        let end = if inside || spared {
+        let exit = if inside || spared {
             self.site.finish(child)?
         } else {
             let instant = self.length.mul_f64(self.rng.f64());
@@ -220,12 +219,12 @@ impl Ordeal {
         if let Some(rotating) = &mut rotating {
             rotating.wait()?;
         }
-        match end {
+        match exit {
             Exit::Killed(_) => {
                 self.outcome.kills += 1;
                 if inside {
                     self.outcome.at_a_byte += 1;
-                } else if self.asked() > asked {
+                } else if self.requests() > requests {
                     self.outcome.at_work += 1;
                 }
             }
@@ -239,14 +238,14 @@ impl Ordeal {
             Exit::Failed(69 | 74 | 75) => {}
             Exit::Failed(code) => {
                 self.site.keep();
-                return Err(format!("a run ended with {code}: {}", self.site.stderr()).into());
+                return Err(self.site.failure(&format!("a run ended with {code}")));
             }
         }
         Ok(())
     }
 
     /// How many requests the site has had.
-    fn asked(&self) -> u64 {
+    fn requests(&self) -> u64 {
         self.site.sim.stats().count("", "")
     }
 

@@ -1,4 +1,4 @@
-//! Mode `full`: output and state on a small tmpfs that fills up, and is made larger step by step.
+//! Torture mode `full`: output and state on a small tmpfs that fills up, and is made larger step by step.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use confluence_audit_sim::{NewRecords, SimConfig, When};
 
-use super::Torture;
 use super::report::Row;
+use super::settings::{Settings, progress};
 use crate::error::Result;
 use crate::test_site::{Exit, TestSite};
 
@@ -30,29 +30,29 @@ enum Small {
 }
 
 /// Runs the mode.
-pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
+pub(crate) fn run(settings: &Settings) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for small in [Small::All, Small::Output, Small::State] {
         let began = Instant::now();
         let mut site = TestSite::start(
-            &torture.program,
+            &settings.program,
             SimConfig {
-                seed: torture.seed,
+                seed: settings.seed,
                 records: RECORDS,
                 twins: 0.05,
                 ..SimConfig::default()
             },
         )?;
-        let place = match small {
+        let mount_point = match small {
             Small::All => site.disk(),
             Small::Output => site.out(),
             Small::State => site.state(),
         };
-        let Some(disk) = Tmpfs::mount(&place, SIZES[0])? else {
-            torture.say("full is skipped: a tmpfs cannot be mounted (it needs root)");
+        let Some(disk) = Tmpfs::mount(&mount_point, SIZES[0])? else {
+            progress("full is skipped: a tmpfs cannot be mounted (it needs root)");
             return Ok(rows);
         };
-        let row = fill(torture, small, &mut site, &disk, began)?;
+        let row = fill(settings, small, &mut site, &disk, began)?;
         if !row.tally.is_clean() {
             disk.leave();
         }
@@ -62,7 +62,7 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
 }
 
 fn fill(
-    torture: &Torture,
+    settings: &Settings,
     small: Small,
     site: &mut TestSite,
     disk: &Tmpfs,
@@ -71,16 +71,16 @@ fn fill(
     for dir in [site.out(), site.state()] {
         fs::create_dir_all(dir)?;
     }
-    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    let mut exits: BTreeMap<String, u64> = BTreeMap::new();
     let (mut runs, mut full) = (0, 0);
     for size in SIZES {
         disk.resize(size)?;
         // Twice: what a full disk left behind must not grow worse.
         for _ in 0..2 {
             runs += 1;
-            let end = site.run()?;
-            *ends.entry(format!("{size}K {end:?}")).or_default() += 1;
-            match end {
+            let exit = site.run()?;
+            *exits.entry(format!("{size}K {exit:?}")).or_default() += 1;
+            match exit {
                 Exit::Done(_) => {
                     site.sim.insert(&NewRecords {
                         count: 200,
@@ -89,42 +89,42 @@ fn fill(
                     });
                 }
                 Exit::Failed(73 | 74) if !site.stderr().trim().is_empty() => full += 1,
-                end => {
-                    return Err(
-                        format!("{small:?} on {size} KiB: {end:?}: {}", site.stderr()).into(),
-                    );
+                exit => {
+                    return Err(site.failure(&format!("{small:?} on {size} KiB: {exit:?}")));
                 }
             }
         }
     }
     runs += site.settle()?;
-    torture.say(&format!("full, {small:?}: {ends:?}"));
+    progress(&format!("full, {small:?}: {exits:?}"));
     Ok(Row {
         mode: format!("full {small:?}").to_lowercase(),
         kills: full,
         runs,
         tally: site.tally()?,
         spent: began.elapsed(),
-        seed: torture.seed,
+        seed: settings.seed,
     })
 }
 
 /// A file system in memory, for as long as this lives.
 struct Tmpfs {
-    at: PathBuf,
+    mount_point: PathBuf,
 }
 
 impl Tmpfs {
     /// `None` when this user may not.
-    fn mount(at: &Path, kib: u32) -> Result<Option<Self>> {
+    fn mount(mount_point: &Path, kib: u32) -> Result<Option<Self>> {
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o"])
             .arg(format!("size={kib}k,mode=0700"))
             .arg("torture")
-            .arg(at)
+            .arg(mount_point)
             .stderr(std::process::Stdio::null())
             .status()?;
-        Ok(status.success().then(|| Self { at: at.to_owned() }))
+        Ok(status.success().then(|| Self {
+            mount_point: mount_point.to_owned(),
+        }))
     }
 
     /// Keeps what is on it for whoever looks for the cause.
@@ -136,7 +136,7 @@ impl Tmpfs {
         let status = Command::new("mount")
             .arg("-o")
             .arg(format!("remount,size={kib}k"))
-            .arg(&self.at)
+            .arg(&self.mount_point)
             .status()?;
         if status.success() {
             Ok(())
@@ -149,6 +149,9 @@ impl Tmpfs {
 impl Drop for Tmpfs {
     fn drop(&mut self) {
         // Lazily: a reader may still be in it.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(&self.mount_point)
+            .status();
     }
 }

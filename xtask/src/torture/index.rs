@@ -1,5 +1,5 @@
-//! Mode `index`: Elasticsearch's language as the output. The index is ours: it applies what it is
-//! sent and then loses the answer, takes a part and refuses the rest for now, or takes nothing,
+//! Torture mode `index`: the output is an index of Elasticsearch's protocol. The server is ours: it applies
+//! what it is sent and then loses the answer, takes a part and refuses the rest for now, or takes nothing,
 //! while the program is killed at random instants. In the end it has to hold every record once.
 
 use std::fs;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{FaultRates, NewRecords, SimConfig, When};
 use fastrand::Rng;
 
-use super::Torture;
-use super::bulk_server::{Bulk, Rates};
+use super::bulk_server::{BulkFaults, BulkServer};
 use super::report::Row;
+use super::settings::{Settings, progress};
 use crate::error::Result;
 use crate::tally::{self, Tally};
 use crate::test_site::{Exit, TestSite};
@@ -19,31 +19,32 @@ use crate::test_site::{Exit, TestSite};
 /// Records that a site begins with.
 const RECORDS: usize = 2_500;
 
-/// So many kills befall one site; then another begins.
+/// After so many kills another site begins.
 const KILLS_A_SITE: u64 = 60;
 
-/// How often the index is out of order in some way.
-const RATES: Rates = Rates {
+const FAULTS: BulkFaults = BulkFaults {
     lost: 0.15,
     refused: 0.10,
     partial: 0.15,
 };
 
 /// Runs the mode.
-pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
+pub(crate) fn run(settings: &Settings) -> Result<Vec<Row>> {
     let began = Instant::now();
     // As many as the gate has time for; each site takes a first run.
-    let wanted = torture.kills / if torture.short { 2 } else { 4 };
+    let wanted = settings.kills / if settings.short { 2 } else { 4 };
     let (mut kills, mut runs, mut tally) = (0, 0, Tally::default());
     let mut round = 0;
     while kills < wanted {
-        let seed = torture.seed.wrapping_add(round);
-        let most = KILLS_A_SITE.min(wanted - kills);
-        let came = endure(torture, seed, most)?;
-        torture.say(&format!("index: site {round} (seed {seed}): {}", came.said));
-        kills += came.kills;
-        runs += came.runs;
-        tally += came.tally;
+        let seed = settings.seed.wrapping_add(round);
+        let outcome = crash_test(settings, seed, KILLS_A_SITE.min(wanted - kills))?;
+        progress(&format!(
+            "index: site {round} (seed {seed}): {}",
+            outcome.summary
+        ));
+        kills += outcome.kills;
+        runs += outcome.runs;
+        tally += outcome.tally;
         round += 1;
     }
     Ok(vec![Row {
@@ -52,21 +53,22 @@ pub(crate) fn run(torture: &Torture) -> Result<Vec<Row>> {
         runs,
         tally,
         spent: began.elapsed(),
-        seed: torture.seed,
+        seed: settings.seed,
     }])
 }
 
-struct Came {
+struct Outcome {
     kills: u64,
     runs: u64,
     tally: Tally,
-    said: String,
+    summary: String,
 }
 
-fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
+/// Kills the program so often while it delivers the records of one site.
+fn crash_test(settings: &Settings, seed: u64, kills_wanted: u64) -> Result<Outcome> {
     let mut rng = Rng::with_seed(seed);
     let mut site = TestSite::start(
-        &torture.program,
+        &settings.program,
         SimConfig {
             seed,
             records: RECORDS,
@@ -75,29 +77,29 @@ fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
             ..SimConfig::default()
         },
     )?;
-    let index = Bulk::start(seed)?;
+    let index = BulkServer::start(seed)?;
     // Small batches, so that a run has many requests.
     site.set_outputs(&format!(
         "[[output]]\nkind = \"elasticsearch\"\nurl = {:?}\nindex = \"audit\"\nformat = \"raw\"\n\
          batch_records = 100\n",
         index.url(),
     ))?;
-    index.set_rates(RATES);
+    index.set_faults(FAULTS);
     let (mut kills, mut runs, mut at_work) = (0, 0, 0);
     let mut length = 0.5;
-    while kills < most {
+    while kills < kills_wanted {
         site.sim.insert(&NewRecords {
             count: rng.usize(..400),
             when: When::Now,
             twins: rng.usize(..3) == 0,
         });
         runs += 1;
-        let asked = index.requests();
+        let requests = index.requests();
         let began = Instant::now();
         let mut child = site.fetch()?.spawn()?;
         if rng.usize(..3) > 0 {
             // Not before it delivers.
-            while index.requests() == asked && child.try_wait()?.is_none() {
+            while index.requests() == requests && child.try_wait()?.is_none() {
                 sleep(Duration::from_millis(1));
             }
             sleep(Duration::from_secs_f64(0.3 * rng.f64()));
@@ -109,27 +111,26 @@ fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
         match site.exit(child.wait()?)? {
             Exit::Killed(_) => {
                 kills += 1;
-                at_work += u64::from(index.requests() > asked);
+                at_work += u64::from(index.requests() > requests);
             }
             // Longer than it takes is of no use; shorter waits miss the end.
             Exit::Done(_) => length = f64::midpoint(length, began.elapsed().as_secs_f64()),
             Exit::Failed(69 | 74 | 75) => {}
             Exit::Failed(code) => {
                 site.keep();
-                return Err(format!("a run ended with {code}: {}", site.stderr()).into());
+                return Err(site.failure(&format!("a run ended with {code}")));
             }
         }
         // What fails takes longer than what is killed.
         length = (length * 1.05).min(3.0);
     }
-    index.set_rates(Rates::default());
+    index.set_faults(BulkFaults::default());
     site.sim.set_faults(FaultRates::default());
     runs += site.settle()?;
 
-    let documents = index.documents();
-    let all = site.folder().join("all");
-    fs::write(&all, documents.join("\n") + "\n")?;
-    let tally = tally::compare(site.sim.truth(), [&all])?;
+    let copy = site.folder().join("lines");
+    fs::write(&copy, index.documents().join("\n") + "\n")?;
+    let tally = tally::compare(site.sim.truth(), [&copy])?;
     if !tally.is_clean() {
         site.keep();
     }
@@ -137,15 +138,15 @@ fn endure(torture: &Torture, seed: u64, most: u64) -> Result<Came> {
     let refused = fs::read_dir(letters).map_or(0, Iterator::count);
     if refused > 0 {
         site.keep();
-        return Err("a record became a dead letter, and none was to blame".into());
+        return Err("a record became a dead letter, and none was at fault".into());
     }
-    Ok(Came {
+    Ok(Outcome {
         kills,
         runs,
-        said: format!(
+        summary: format!(
             "{kills} kills, {at_work} of them while it was delivering; {runs} runs, {} records; {}",
             tally.records,
-            index.said()
+            index.summary()
         ),
         tally,
     })

@@ -1,16 +1,14 @@
-/* Stops or fails a program at its N-th call of one kind on one disk, whichever thread makes it.
+/* Injects a fault into a program's N-th call of one kind on one disk, whichever thread makes it. Loaded
+ * with LD_PRELOAD.
  *
- * strace can do that too, but counts the calls of each thread for itself; here all threads count
- * together, so that going through every N goes through every call. Loaded with LD_PRELOAD.
- *
- * STOP_DISK  calls on files below this directory count
- * STOP_CALL  the kind, such as fdatasync
- * STOP_AT    which one, from 1
- * STOP_HOW   kill: die instead of the call; tear: die when half of the bytes are written;
- *            a number: fail with this errno; half: write half of the bytes, and fail the next
- *            call of the kind with ENOSPC, as a disk does that fills up; list: let all calls of
- *            all kinds pass, and note them
- * STOP_MARK  a file that names the call that it happened to, or all of them
+ * INJECT_DISK    calls on files below this directory count
+ * INJECT_CALL    the kind, such as fdatasync
+ * INJECT_NUMBER  which one, from 1
+ * INJECT_FAULT   kill: die instead of the call; tear: die when half of the bytes are written;
+ *                a number: fail with this errno; half: write half of the bytes, and fail the next
+ *                call of the kind with ENOSPC, as a disk does that fills up; list: let all calls of
+ *                all kinds pass, and note them
+ * INJECT_MARK    a file that names the call that it happened to, or all of them
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +32,7 @@ static void die(void) {
 }
 
 static void mark(const char *call, const char *path) {
-    const char *file = getenv("STOP_MARK");
+    const char *file = getenv("INJECT_MARK");
     char text[PATH_MAX + 64];
     int length = snprintf(text, sizeof text, "%s %s\n", call, path);
     long fd = file ? syscall(SYS_openat, AT_FDCWD, file, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600) : -1;
@@ -44,38 +42,38 @@ static void mark(const char *call, const char *path) {
     }
 }
 
-/* What befalls this call: 0 is nothing, -1 is half of it, -2 is half of it and death. */
-static int fate(const char *call, const char *path) {
-    const char *wanted = getenv("STOP_CALL"), *disk = getenv("STOP_DISK");
-    const char *at = getenv("STOP_AT"), *how = getenv("STOP_HOW");
-    if (!wanted || !disk || !at || !how || strncmp(path, disk, strlen(disk))) return 0;
-    if (!strcmp(how, "list")) mark(call, path);
+/* What is done to this call: 0 is nothing, -1 is half of it, -2 is half of it and death, else an errno. */
+static int fault_of(const char *call, const char *path) {
+    const char *wanted = getenv("INJECT_CALL"), *disk = getenv("INJECT_DISK");
+    const char *at = getenv("INJECT_NUMBER"), *fault = getenv("INJECT_FAULT");
+    if (!wanted || !disk || !at || !fault || strncmp(path, disk, strlen(disk))) return 0;
+    if (!strcmp(fault, "list")) mark(call, path);
     if (strcmp(call, wanted)) return 0;
-    int number = atomic_fetch_add(&count, 1) + 1, stop = atoi(at);
-    if (!strcmp(how, "half") && number == stop + 1) return ENOSPC;
-    if (number != stop) return 0;
+    int number = atomic_fetch_add(&count, 1) + 1, chosen = atoi(at);
+    if (!strcmp(fault, "half") && number == chosen + 1) return ENOSPC;
+    if (number != chosen) return 0;
     mark(call, path);
-    if (!strcmp(how, "kill")) die();
-    if (!strcmp(how, "tear")) return -2;
-    return strcmp(how, "half") ? atoi(how) : -1;
+    if (!strcmp(fault, "kill")) die();
+    if (!strcmp(fault, "tear")) return -2;
+    return strcmp(fault, "half") ? atoi(fault) : -1;
 }
 
-static int fate_of_open_file(const char *call, int fd) {
+static int fault_of_open_file(const char *call, int fd) {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, (long)sizeof path - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return fate(call, path);
+    return fault_of(call, path);
 }
 
-static int fate_of_path(const char *call, const char *path) {
+static int fault_of_path(const char *call, const char *path) {
     char whole[PATH_MAX];
-    if (path[0] == '/') return fate(call, path);
+    if (path[0] == '/') return fault_of(call, path);
     if (!getcwd(whole, sizeof whole)) return 0;
     size_t length = strlen(whole);
     snprintf(whole + length, sizeof whole - length, "/%s", path);
-    return fate(call, whole);
+    return fault_of(call, whole);
 }
 
 #define FAIL_WITH(error) do { errno = (error); return -1; } while (0)
@@ -86,14 +84,14 @@ static ssize_t partly(ssize_t written, int what) {
 }
 
 ssize_t write(int fd, const void *bytes, size_t length) {
-    int what = fate_of_open_file("write", fd);
+    int what = fault_of_open_file("write", fd);
     if (what > 0) FAIL_WITH(what);
     if (what < 0) return partly(syscall(SYS_write, fd, bytes, (length + 1) / 2), what);
     return syscall(SYS_write, fd, bytes, length);
 }
 
 static ssize_t positioned(int fd, const void *bytes, size_t length, off_t at) {
-    int what = fate_of_open_file("pwrite64", fd);
+    int what = fault_of_open_file("pwrite64", fd);
     if (what > 0) FAIL_WITH(what);
     if (what < 0) return partly(syscall(SYS_pwrite64, fd, bytes, (length + 1) / 2, at), what);
     return syscall(SYS_pwrite64, fd, bytes, length, at);
@@ -103,7 +101,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) { return 
 
 #define ON_OPEN_FILE(name, call)                      \
     int name(int fd) {                                \
-        int what = fate_of_open_file(call, fd);       \
+        int what = fault_of_open_file(call, fd);       \
         if (what > 0) FAIL_WITH(what);                \
         return (int)syscall(SYS_##name, fd);          \
     }
@@ -111,7 +109,7 @@ ON_OPEN_FILE(fsync, "fsync")
 ON_OPEN_FILE(fdatasync, "fdatasync")
 
 static int cut(int fd, off_t length) {
-    int what = fate_of_open_file("ftruncate", fd);
+    int what = fault_of_open_file("ftruncate", fd);
     if (what > 0) FAIL_WITH(what);
     return (int)syscall(SYS_ftruncate, fd, length);
 }
@@ -119,19 +117,19 @@ int ftruncate(int fd, off_t length) { return cut(fd, length); }
 int ftruncate64(int fd, off64_t length) { return cut(fd, length); }
 
 int rename(const char *from, const char *to) {
-    int what = fate_of_path("rename", from);
+    int what = fault_of_path("rename", from);
     if (what > 0) FAIL_WITH(what);
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int unlink(const char *path) {
-    int what = fate_of_path("unlink", path);
+    int what = fault_of_path("unlink", path);
     if (what > 0) FAIL_WITH(what);
     return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
 static int opened(int dir, const char *path, int flags, mode_t mode) {
-    int what = fate_of_path("openat", path);
+    int what = fault_of_path("openat", path);
     if (what > 0) FAIL_WITH(what);
     return (int)syscall(SYS_openat, dir, path, flags, mode);
 }

@@ -1,11 +1,10 @@
-//! Makes one system call of a run fail, or be its last: by strace, and by a library of ours that
-//! is loaded before the program's own.
+//! Fault injection into one system call of a run, by a library that is loaded before the C library
+//! (`inject.c`). It counts the calls of all threads together, and can tear a write.
 //!
-//! strace counts the calls of each thread for itself, and the program writes from several threads:
-//! what the second one does behind the N-th call of the first is never reached. Of the 320 writes
-//! of a first run to the spool these were 62, and others in the next run. The library (`inject.c`)
-//! counts the calls of all threads together, and can tear a write. It sees only what goes through
-//! the C library, so strace goes through its own calls all the same.
+//! The library sees only what goes through the C library, and only the kinds of call that it knows. So
+//! strace takes a census of the same run: whatever else changes the disk is an error. strace could inject
+//! faults too, but counts the calls of each thread apart, and would never reach what a second thread does
+//! behind the N-th call of the first: 62 of the 320 writes of a first run to the spool.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,16 +34,9 @@ const OTHERS: &str = "?open,?creat,writev,?pwritev,?pwritev2,sync,syncfs,?sync_f
                       ?truncate,fallocate,copy_file_range,sendfile,?renameat,renameat2,unlinkat,\
                       ?link,linkat,?symlink,symlinkat,?mkdir,mkdirat,?rmdir";
 
-/// By what a call is met.
+/// What is done to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tool {
-    Strace,
-    Library,
-}
-
-/// What befalls the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Fault {
     /// The process dies instead.
     Kill,
     /// The process dies when half of the bytes are written.
@@ -57,191 +49,197 @@ pub(crate) enum Fate {
     Half,
 }
 
-impl Fate {
-    /// Whether there is such a fate for a call of this kind by this tool.
-    pub(crate) fn fits(self, call: &str, tool: Tool) -> bool {
-        match self {
-            Self::Tear | Self::Half => {
-                tool == Tool::Library && matches!(call, "write" | "pwrite64")
-            }
-            _ => true,
-        }
+impl Fault {
+    /// Whether there is such a fault for a call of this kind.
+    pub(crate) fn fits(self, call: &str) -> bool {
+        !matches!(self, Self::Tear | Self::Half) || matches!(call, "write" | "pwrite64")
     }
 }
 
-/// One call, and what befalls it.
+/// One call, and what is done to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Injection {
-    pub(crate) tool: Tool,
-    pub(crate) fate: Fate,
+    pub(crate) fault: Fault,
     pub(crate) call: &'static str,
     /// Which one, from 1.
-    pub(crate) at: u32,
+    pub(crate) number: u32,
 }
 
-/// The tools that are there.
+/// The library, for as long as this lives.
 pub(crate) struct Injector {
+    library: PathBuf,
     _folder: TempDir,
-    library: Option<PathBuf>,
-    strace: bool,
 }
 
 impl Injector {
-    pub(crate) fn new() -> Result<Self> {
+    /// Builds the library; `None` where there is no C compiler.
+    pub(crate) fn build() -> Result<Option<Self>> {
+        if !is_installed("cc") {
+            return Ok(None);
+        }
         let folder = tempfile::tempdir()?;
-        Ok(Self {
-            library: build(folder.path())?,
-            strace: is_installed("strace"),
+        let source = folder.path().join("inject.c");
+        let library = folder.path().join("inject.so");
+        fs::write(&source, include_str!("inject.c"))?;
+        let status = Command::new("cc")
+            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"])
+            .arg("-o")
+            .args([&library, &source])
+            .status()?;
+        if !status.success() {
+            return Err("the library that injects faults does not build".into());
+        }
+        Ok(Some(Self {
+            library,
             _folder: folder,
-        })
+        }))
     }
 
-    pub(crate) fn tools(&self) -> Vec<Tool> {
-        let mut tools = Vec::new();
-        if self.library.is_some() {
-            tools.push(Tool::Library);
-        }
-        if self.strace {
-            tools.push(Tool::Strace);
-        }
-        tools
-    }
-
-    /// The calls of a whole run, by kind.
-    pub(crate) fn calls_of_a_run(&self, site: &TestSite) -> Result<BTreeMap<String, u32>> {
+    /// The calls of a run without a fault, by kind.
+    pub(crate) fn calls(&self, site: &TestSite) -> Result<BTreeMap<String, u32>> {
         let mut command = site.fetch()?;
-        let mark = self.preload(&mut command, site, "write", "list", 0);
+        command.envs(self.environment(site, "write", "list", 0));
         site.finish(command.spawn()?)?;
-        let mut calls = BTreeMap::new();
-        for line in fs::read_to_string(mark)?.lines() {
-            let name = line.split(' ').next().unwrap_or_default();
-            *calls.entry(name.to_owned()).or_default() += 1;
-        }
-        Ok(calls)
+        listed(site)
     }
 
-    /// Fails when a run changes the disk in a way that nobody tortures.
-    pub(crate) fn sees_all(&self, site: &TestSite) -> Result {
-        if !self.strace {
+    /// Fails when strace sees a run change the disk by a call that the library does not.
+    pub(crate) fn census(&self, site: &TestSite) -> Result {
+        if !is_installed("strace") {
             return Ok(());
         }
-        let log = mark(site);
+        let log = site.folder().join("strace");
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-y", "-o"]).arg(&log);
-        strace.arg(format!("-etrace={OTHERS}"));
-        site.finish(site.fetch_within(strace)?.spawn()?)?;
-        let disk = site.disk().display().to_string();
-        let log = fs::read_to_string(log)?;
-        match log.lines().find(|line| line.contains(&disk)) {
-            Some(line) => Err(format!("nobody tortures this call: {line}").into()),
-            None => Ok(()),
+        strace.arg(format!("-etrace={},{OTHERS}", CALLS.join(",")));
+        for (name, value) in self.environment(site, "write", "list", 0) {
+            strace.arg(format!("-E{name}={}", value.display()));
         }
+        site.finish(site.fetch_within(strace)?.spawn()?)?;
+        compare(&listed(site)?, &fs::read_to_string(log)?, &site.disk())
     }
 
-    /// A run that this befalls.
+    /// A run to which this is done.
     pub(crate) fn command(&self, site: &TestSite, injection: &Injection) -> Result<Command> {
-        let Injection { fate, call, at, .. } = injection;
-        if injection.tool == Tool::Strace {
-            return strace(site, injection);
-        }
-        let mut command = site.fetch()?;
-        let how = match fate {
-            Fate::Kill => "kill",
-            Fate::Tear => "tear",
-            Fate::Eio => "5",
-            Fate::Enospc => "28",
-            Fate::Half => "half",
+        let fault = match injection.fault {
+            Fault::Kill => "kill",
+            Fault::Tear => "tear",
+            Fault::Eio => "5",
+            Fault::Enospc => "28",
+            Fault::Half => "half",
         };
-        self.preload(&mut command, site, call, how, *at);
+        let mut command = site.fetch()?;
+        command.envs(self.environment(site, injection.call, fault, injection.number));
         Ok(command)
     }
 
-    fn preload(
+    fn environment(
         &self,
-        command: &mut Command,
         site: &TestSite,
         call: &str,
-        how: &str,
-        at: u32,
-    ) -> PathBuf {
+        fault: &str,
+        number: u32,
+    ) -> [(&'static str, PathBuf); 6] {
         let mark = mark(site);
         // Of the run before.
         let _ = fs::remove_file(&mark);
-        command
-            .env(
-                "LD_PRELOAD",
-                self.library.as_deref().unwrap_or(Path::new("")),
-            )
-            .env("STOP_DISK", site.disk().join(""))
-            .env("STOP_CALL", call)
-            .env("STOP_AT", at.to_string())
-            .env("STOP_HOW", how)
-            .env("STOP_MARK", &mark);
-        mark
+        [
+            ("LD_PRELOAD", self.library.clone()),
+            ("INJECT_DISK", site.disk().join("")),
+            ("INJECT_CALL", call.into()),
+            ("INJECT_NUMBER", number.to_string().into()),
+            ("INJECT_FAULT", fault.into()),
+            ("INJECT_MARK", mark),
+        ]
     }
 
     /// Where it happened, if it did: a run may make fewer calls than that.
-    pub(crate) fn happened(site: &TestSite, injection: &Injection) -> Option<String> {
+    pub(crate) fn happened(site: &TestSite) -> Option<String> {
         let text = fs::read_to_string(mark(site)).ok()?;
-        match injection.tool {
-            Tool::Library => text.lines().next().map(str::to_owned),
-            Tool::Strace => text
-                .lines()
-                .find(|line| line.contains("(INJECTED)") || line.contains("killed by SIGKILL"))
-                .map(str::to_owned),
-        }
+        text.lines().next().map(str::to_owned)
     }
 }
 
+/// The calls that the library has noted, by kind.
+fn listed(site: &TestSite) -> Result<BTreeMap<String, u32>> {
+    let mut calls = BTreeMap::new();
+    for line in fs::read_to_string(mark(site))?.lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        *calls.entry(name.to_owned()).or_default() += 1;
+    }
+    Ok(calls)
+}
+
+/// The file in which the library notes calls.
 fn mark(site: &TestSite) -> PathBuf {
     site.folder().join("injected")
 }
 
-fn strace(site: &TestSite, injection: &Injection) -> Result<Command> {
-    let Injection { fate, call, at, .. } = injection;
-    let how = match fate {
-        Fate::Kill | Fate::Tear => "signal=SIGKILL",
-        Fate::Eio => "error=EIO",
-        Fate::Enospc | Fate::Half => "error=ENOSPC",
+/// Whether strace has seen the calls that the library has, and no other on the disk.
+fn compare(calls: &BTreeMap<String, u32>, log: &str, disk: &Path) -> Result {
+    let disk = format!("{}/", disk.display());
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for line in log.lines() {
+        // `PID NAME(ARGUMENTS) = RESULT`; a call that another thread interrupts goes on in a second line.
+        let Some((name, arguments)) = line.split_once('(') else {
+            continue;
+        };
+        let name = match name.rsplit(' ').next().unwrap_or_default() {
+            // What the library itself makes of these two.
+            "unlinkat" => "unlink",
+            "renameat2" => "rename",
+            name => name,
+        };
+        if !CALLS.contains(&name) {
+            if line.contains(&disk) {
+                return Err(format!("the injector does not know this call: {line}").into());
+            }
+        } else if path(arguments).is_some_and(|path| path.starts_with(&disk)) {
+            *seen.entry(name).or_default() += 1;
+        }
+    }
+    for call in CALLS {
+        let listed = calls.get(call).copied().unwrap_or_default();
+        let seen = seen.get(call).copied().unwrap_or_default();
+        if listed != seen {
+            return Err(format!("{call}: strace saw {seen} calls, the injector {listed}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The file that a call is about: that of its descriptor, else the first name that it is given.
+fn path(arguments: &str) -> Option<&str> {
+    let (_, path) = if arguments.starts_with(|char: char| char.is_ascii_digit()) {
+        arguments.split_once('<')?
+    } else {
+        arguments.split_once('"')?
     };
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(mark(site));
-    command.arg(format!("-etrace={call}"));
-    command.arg(format!("-einject={call}:{how}:when={at}"));
-    for path in paths(site) {
-        command.arg("-P").arg(path);
-    }
-    site.fetch_within(command)
+    path.split(['>', '"']).next()
 }
 
-/// Every file and directory of the disk that a run touches.
-fn paths(site: &TestSite) -> Vec<PathBuf> {
-    let state = site.state();
-    let database = ["spool.sqlite3", "spool.sqlite3.new"];
-    let beside = ["", "-wal", "-shm", "-journal"];
-    let mut paths = vec![site.out(), site.output(), state.join("lock"), state.clone()];
-    for name in database {
-        paths.extend(beside.map(|end| state.join(format!("{name}{end}"))));
-    }
-    paths
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Builds the library; `None` where there is no C compiler.
-fn build(folder: &Path) -> Result<Option<PathBuf>> {
-    if !is_installed("cc") {
-        return Ok(None);
+    const LOG: &str = "\
+        1 openat(AT_FDCWD</home>, \"/disk/a\", O_RDWR) = 3</disk/a>\n\
+        1 write(3</disk/a>, \"/disk/b\", 7) = 7\n\
+        2 write(1</stdout>, \"/disk/a\", 7 <unfinished ...>\n\
+        2 <... write resumed>) = 7\n\
+        1 renameat2(AT_FDCWD</home>, \"/disk/a\", AT_FDCWD</home>, \"/disk/b\", 0) = 0\n";
+
+    fn calls(writes: u32) -> BTreeMap<String, u32> {
+        let calls = [("openat", 1), ("write", writes), ("rename", 1)];
+        calls.map(|(name, count)| (name.to_owned(), count)).into()
     }
-    let source = folder.join("stop.c");
-    let library = folder.join("stop.so");
-    fs::write(&source, include_str!("inject.c"))?;
-    let status = Command::new("cc")
-        .args([
-            "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o",
-        ])
-        .args([&library, &source])
-        .status()?;
-    if !status.success() {
-        return Err("the library that stops programs does not build".into());
+
+    #[test]
+    fn a_call_that_the_library_misses_fails_the_census() {
+        let disk = Path::new("/disk");
+        compare(&calls(1), LOG, disk).expect("they agree");
+        assert!(compare(&calls(0), LOG, disk).is_err());
+        let other = format!("{LOG}1 mkdirat(AT_FDCWD</home>, \"/disk/c\", 0700) = 0\n");
+        assert!(compare(&calls(1), &other, disk).is_err());
     }
-    Ok(Some(library))
 }

@@ -1,5 +1,5 @@
-//! Rotation by the real logrotate: rename, create nothing, compress only the time after, and leave
-//! a file alone that does not end in a newline.
+//! Rotation by the real logrotate: rename, create nothing, compress one rotation later, and leave a file
+//! alone that does not end in a newline.
 //!
 //! The last of these is for the readers. A line that was torn by a crash is completed by the next
 //! run, also in a file that has been renamed meanwhile; but `tail -F` and rsyslog let go of a
@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::error::Result;
+use crate::process::is_installed;
 use crate::test_site::TestSite;
 
 /// logrotate, set up for one site's output.
-pub(crate) struct Rotation {
+pub(crate) struct Logrotate {
     rule: PathBuf,
     state: PathBuf,
 }
 
-impl Rotation {
+impl Logrotate {
     /// `None` where logrotate is not installed.
     pub(crate) fn of(site: &TestSite) -> Result<Option<Self>> {
-        if !crate::process::is_installed("logrotate") {
+        if !is_installed("logrotate") {
             return Ok(None);
         }
         let rotation = Self {

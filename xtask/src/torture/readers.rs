@@ -1,12 +1,13 @@
-//! Readers that follow the output while it is written and rotated: `tail -F` and rsyslog.
+//! Readers of the output while it is written and rotated: `tail -F` and rsyslog.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::process::{KillOnDrop, is_installed, mortal};
 use crate::tally::{self, Tally};
 use crate::test_site::TestSite;
 
@@ -17,7 +18,7 @@ const LAG: Duration = Duration::from_secs(15);
 pub(crate) struct Reader {
     pub(crate) name: &'static str,
     copy: PathBuf,
-    child: Child,
+    _child: KillOnDrop,
 }
 
 impl Reader {
@@ -35,34 +36,34 @@ impl Reader {
         Ok(Self {
             name: "tail -F",
             copy,
-            child,
+            _child: KillOnDrop(child),
         })
     }
 
     /// rsyslog, which waits for the file itself; `None` where it is not installed.
     pub(crate) fn rsyslog(site: &TestSite) -> Result<Option<Self>> {
-        if !crate::process::is_installed("rsyslogd") {
+        if !is_installed("rsyslogd") {
             return Ok(None);
         }
-        let at = site.folder().join("rsyslog");
-        fs::create_dir(&at)?;
-        let copy = at.join("copy");
+        let folder = site.folder().join("rsyslog");
+        fs::create_dir(&folder)?;
+        let copy = folder.join("copy");
         File::create(&copy)?;
-        let rules = at.join("rsyslog.conf");
-        fs::write(&rules, rules_for(&at, &site.output(), &copy))?;
+        let rules = folder.join("rsyslog.conf");
+        fs::write(&rules, rules_for(&folder, &site.output(), &copy))?;
         let child = mortal("rsyslogd")
             .args(["-n", "-f"])
             .arg(&rules)
             .arg("-i")
-            .arg(at.join("pid"))
+            .arg(folder.join("pid"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(at.join("stderr"))?)
+            .stderr(File::create(folder.join("stderr"))?)
             .spawn()?;
         Ok(Some(Self {
             name: "rsyslog",
             copy,
-            child,
+            _child: KillOnDrop(child),
         }))
     }
 
@@ -79,24 +80,9 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // It has nothing to save, and may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A program that ends with this one, also when nobody drops it.
-fn mortal(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", program]);
-    command
-}
-
-fn rules_for(at: &Path, output: &Path, copy: &Path) -> String {
+fn rules_for(folder: &Path, output: &Path, copy: &Path) -> String {
     format!(
-        r#"global(workDirectory="{at}" maxMessageSize="256k")
+        r#"global(workDirectory="{folder}" maxMessageSize="256k")
 module(load="imfile" mode="inotify")
 template(name="line" type="string" string="%msg%\n")
 ruleset(name="copy") {{
@@ -104,7 +90,7 @@ ruleset(name="copy") {{
 }}
 input(type="imfile" file="{output}" tag="audit" ruleset="copy")
 "#,
-        at = at.display(),
+        folder = folder.display(),
         copy = copy.display(),
         output = output.display(),
     )

@@ -1,10 +1,10 @@
-//! The table that is printed at the end: one row a mode.
+//! Report of a torture run: one row a mode.
 
 use std::time::Duration;
 
 use crate::tally::Tally;
 
-/// What came of one mode.
+/// The outcome of one mode.
 pub(crate) struct Row {
     pub(crate) mode: String,
     pub(crate) kills: u64,

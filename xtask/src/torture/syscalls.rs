@@ -1,4 +1,4 @@
-//! Modes `syscall` and `error`: a run is killed at every call that touches its disk, or every such
+//! Torture modes `syscall` and `error`: a run is killed at every call that changes its disk, or every such
 //! call fails once, in a first run and in one that goes on; then a normal run makes it whole.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use confluence_audit_sim::{NewRecords, SimConfig, When};
 use fastrand::Rng;
 
-use super::Torture;
-use super::inject::{CALLS, Fate, Injection, Injector, Tool};
+use super::inject::{CALLS, Fault, Injection, Injector};
 use super::report::Row;
+use super::settings::{Settings, progress};
 use crate::error::Result;
 use crate::tally::Tally;
 use crate::test_site::{Exit, OUTPUT, TestSite};
@@ -20,139 +20,119 @@ use crate::test_site::{Exit, OUTPUT, TestSite};
 /// Records that a site begins with.
 const RECORDS: usize = 300;
 
-/// In the short form so many calls of each kind are chosen for each fate.
-const fn chosen(tool: Tool) -> usize {
-    match tool {
-        Tool::Library => 2,
-        Tool::Strace => 1,
-    }
-}
+/// In the short form so many calls of each kind are chosen for each fault.
+const CHOSEN: usize = 2;
 
 /// One site is used for so many runs that go on, so that its files stay small.
 const RUNS_A_SITE: u32 = 40;
 
 /// Mode `syscall`.
-pub(crate) fn kill(torture: &Torture) -> Result<Vec<Row>> {
-    run(torture, "syscall", &[Fate::Kill, Fate::Tear])
+pub(crate) fn kill(settings: &Settings) -> Result<Vec<Row>> {
+    run(settings, "syscall", &[Fault::Kill, Fault::Tear])
 }
 
 /// Mode `error`.
-pub(crate) fn fail(torture: &Torture) -> Result<Vec<Row>> {
-    run(torture, "error", &[Fate::Eio, Fate::Enospc, Fate::Half])
+pub(crate) fn fail(settings: &Settings) -> Result<Vec<Row>> {
+    run(settings, "error", &[Fault::Eio, Fault::Enospc, Fault::Half])
 }
 
-fn run(torture: &Torture, name: &str, fates: &[Fate]) -> Result<Vec<Row>> {
-    let injector = Injector::new()?;
-    let tools = injector.tools();
-    if tools.is_empty() {
-        torture.say(&format!(
-            "{name} is skipped: neither cc nor strace is installed"
-        ));
+fn run(settings: &Settings, name: &str, faults: &[Fault]) -> Result<Vec<Row>> {
+    let Some(injector) = Injector::build()? else {
+        progress(&format!("{name} is skipped: cc is not installed"));
+        return Ok(Vec::new());
+    };
+    let began = Instant::now();
+    let mut trials = Trials {
+        settings,
+        injector: &injector,
+        rng: Rng::with_seed(settings.seed),
+        injected: 0,
+        runs: 0,
+        tally: Tally::default(),
+        exits: BTreeMap::new(),
+        site: None,
+    };
+    for first in [true, false] {
+        trials.go_through(faults, first)?;
     }
-    let mut rows = Vec::new();
-    for tool in tools {
-        let began = Instant::now();
-        let mut trials = Trials {
-            torture,
-            injector: &injector,
-            rng: Rng::with_seed(torture.seed),
-            kills: 0,
-            runs: 0,
-            tally: Tally::default(),
-            ends: BTreeMap::new(),
-            site: None,
-        };
-        for first in [true, false] {
-            trials.go_through(tool, fates, first)?;
-        }
-        torture.say(&format!("{name} by {tool:?}: runs ended {:?}", trials.ends));
-        rows.push(Row {
-            mode: format!("{name} {tool:?}").to_lowercase(),
-            kills: trials.kills,
-            runs: trials.runs,
-            tally: trials.tally,
-            spent: began.elapsed(),
-            seed: torture.seed,
-        });
-    }
-    Ok(rows)
+    progress(&format!("{name}: runs ended {:?}", trials.exits));
+    Ok(vec![Row {
+        mode: name.to_owned(),
+        kills: trials.injected,
+        runs: trials.runs,
+        tally: trials.tally,
+        spent: began.elapsed(),
+        seed: settings.seed,
+    }])
 }
 
 struct Trials<'a> {
-    torture: &'a Torture,
+    settings: &'a Settings,
     injector: &'a Injector,
     rng: Rng,
-    /// Runs that met their fate.
-    kills: u64,
+    /// Runs in which the fault happened.
+    injected: u64,
     runs: u64,
     tally: Tally,
     /// How they ended.
-    ends: BTreeMap<String, u64>,
+    exits: BTreeMap<String, u64>,
     /// The site of the runs that go on, and how many it has had.
     site: Option<(TestSite, u32)>,
 }
 
 impl Trials<'_> {
-    fn go_through(&mut self, tool: Tool, fates: &[Fate], first: bool) -> Result {
-        let calls = self.calls(first)?;
-        self.torture.say(&format!(
-            "{tool:?}, {}: {calls:?}",
-            if first {
-                "a first run"
-            } else {
-                "a run that goes on"
-            }
-        ));
-        for fate in fates {
-            for injection in self.plan(tool, *fate, &calls) {
+    fn go_through(&mut self, faults: &[Fault], first: bool) -> Result {
+        self.injector.census(&self.prepared(first)?)?;
+        let calls = self.injector.calls(&self.prepared(first)?)?;
+        let run = if first {
+            "a first run"
+        } else {
+            "a run that goes on"
+        };
+        progress(&format!("{run}: {calls:?}"));
+        for fault in faults {
+            for injection in self.plan(*fault, &calls) {
                 self.try_from(injection, first)?;
             }
         }
         Ok(())
     }
 
-    /// What a run calls that nothing befalls. Where only strace is there, this is not known, and
-    /// each kind is tried as long as something happens.
-    fn calls(&mut self, first: bool) -> Result<BTreeMap<String, u32>> {
-        if !self.injector.tools().contains(&Tool::Library) {
-            return Ok(CALLS.iter().map(|call| ((*call).to_owned(), 400)).collect());
-        }
-        let site = self.fresh()?;
-        if first {
-            self.injector.sees_all(&self.fresh()?)?;
-        } else {
-            site.run()?;
-            self.grow(&site);
-        }
-        self.injector.calls_of_a_run(&site)
-    }
-
     /// Each call once; in the short form a few of each kind.
-    fn plan(&mut self, tool: Tool, fate: Fate, calls: &BTreeMap<String, u32>) -> Vec<Injection> {
+    fn plan(&mut self, fault: Fault, calls: &BTreeMap<String, u32>) -> Vec<Injection> {
         let mut plan = Vec::new();
-        for call in CALLS.into_iter().filter(|call| fate.fits(call, tool)) {
+        for call in CALLS.into_iter().filter(|call| fault.fits(call)) {
             let count = calls.get(call).copied().unwrap_or(0);
-            let numbers = if self.torture.short {
-                self.rng.choose_multiple(1..=count, chosen(tool))
+            let numbers = if self.settings.short {
+                self.rng.choose_multiple(1..=count, CHOSEN)
             } else {
                 // A few more: runs differ a little.
                 (1..=count + 3).collect()
             };
-            plan.extend(numbers.into_iter().map(|at| Injection {
-                tool,
-                fate,
+            plan.extend(numbers.into_iter().map(|number| Injection {
+                fault,
                 call,
-                at,
+                number,
             }));
         }
         plan
     }
 
+    /// A site whose next run is its first one, or one that goes on.
+    fn prepared(&mut self, first: bool) -> Result<TestSite> {
+        let site = self.fresh()?;
+        if !first {
+            site.run()?;
+            self.grow(&site);
+        }
+        Ok(site)
+    }
+
     fn fresh(&self) -> Result<TestSite> {
         TestSite::start(
-            &self.torture.program,
+            &self.settings.program,
             SimConfig {
-                seed: self.torture.seed,
+                seed: self.settings.seed,
                 records: RECORDS,
                 twins: 0.1,
                 ..SimConfig::default()
@@ -181,8 +161,7 @@ impl Trials<'_> {
         }
         let tally = self.try_on(&mut site, injection)?;
         if !tally.is_clean() {
-            self.torture
-                .say(&format!("{injection:?}, first run: {first}: {tally:?}"));
+            progress(&format!("{injection:?}, first run: {first}: {tally:?}"));
             self.tally
                 .examples
                 .push(format!("{injection:?}, first run: {first}"));
@@ -193,63 +172,64 @@ impl Trials<'_> {
         Ok(())
     }
 
-    /// A run that meets its fate, perhaps a rotation, perhaps a second such run, and one that
-    /// nothing befalls.
+    /// A run with the fault, perhaps a rotation, perhaps a second such run, and one without.
     fn try_on(&mut self, site: &mut TestSite, injection: Injection) -> Result<Tally> {
-        self.meet(site, &injection)?;
+        self.inject(site, &injection)?;
         // Every other time the file is gone when the program comes back.
         if self.rng.bool() {
             rename(&site.output())?;
         }
         if self.rng.usize(..3) == 0 {
-            let at = self.rng.u32(1..40);
-            self.meet(site, &Injection { at, ..injection })?;
+            let number = self.rng.u32(1..40);
+            let injection = Injection {
+                number,
+                ..injection
+            };
+            self.inject(site, &injection)?;
         }
         self.runs += 1;
         match site.run()? {
             Exit::Done(_) => site.tally(),
-            end => Err(wrong(
-                site,
-                &injection,
-                &format!("{end:?}, the next normal one"),
-            )),
+            exit => {
+                let exit = format!("{exit:?}, the next normal one");
+                Err(wrong(site, &injection, &exit))
+            }
         }
     }
 
-    fn meet(&mut self, site: &mut TestSite, injection: &Injection) -> Result {
+    fn inject(&mut self, site: &mut TestSite, injection: &Injection) -> Result {
         let child = self.injector.command(site, injection)?.spawn()?;
-        let end = site.finish(child)?;
+        let exit = site.finish(child)?;
         self.runs += 1;
-        let Some(place) = Injector::happened(site, injection) else {
+        let Some(call) = Injector::happened(site) else {
             return Ok(());
         };
-        self.kills += 1;
-        let name = match end {
+        self.injected += 1;
+        let name = match exit {
             Exit::Done(_) => "0".to_owned(),
             Exit::Failed(code) => code.to_string(),
             Exit::Killed(signal) => format!("signal {signal}"),
         };
-        *self.ends.entry(name.clone()).or_default() += 1;
-        match end {
+        *self.exits.entry(name.clone()).or_default() += 1;
+        match exit {
             Exit::Done(_) if !site.tally()?.is_clean() => {
                 Err(wrong(site, injection, "0, and its output is not whole"))
             }
             // Reading or writing failed; the output cannot be opened.
             Exit::Done(_) | Exit::Failed(73 | 74) => Ok(()),
-            Exit::Killed(9) if matches!(injection.fate, Fate::Kill | Fate::Tear) => Ok(()),
-            _ => Err(wrong(site, injection, &format!("{name} at {place}"))),
+            Exit::Killed(9) if matches!(injection.fault, Fault::Kill | Fault::Tear) => Ok(()),
+            _ => Err(wrong(site, injection, &format!("{name} at {call}"))),
         }
     }
 }
 
-/// A run ended as none may end.
-fn wrong(site: &mut TestSite, injection: &Injection, end: &str) -> Box<dyn Error + Send + Sync> {
+/// An error: a run ended as none may end.
+fn wrong(site: &mut TestSite, injection: &Injection, exit: &str) -> Box<dyn Error + Send + Sync> {
     site.keep();
-    let what = format!(
-        "{injection:?}: the run ended with {end}; see {}",
-        site.folder().display()
-    );
-    site.failure(&what)
+    let folder = site.folder().display();
+    site.failure(&format!(
+        "{injection:?}: the run ended with {exit}; see {folder}"
+    ))
 }
 
 /// Moves the output out of the way, as logrotate would.
