@@ -1,4 +1,4 @@
-//! The gate: every check that a change has to pass, in the order in which a fault shows soonest.
+//! `cargo xtask ci`: the gate, which is every check that a change has to pass, in the order in which a fault shows soonest.
 //! `.ci/run` installs the tools that a fresh machine lacks and then runs this.
 
 use std::time::{Duration, Instant};
@@ -174,7 +174,7 @@ impl Check {
                 if let Some((name, value)) = environment {
                     command.env(name, value);
                 }
-                println!("    {}", shown(args, *environment));
+                println!("    {}", command_line(args, *environment));
                 succeed(&mut command)
             }
             Self::Packaging => packaging::run(),
@@ -184,7 +184,7 @@ impl Check {
 }
 
 /// The command as a person would type it to see the failure again.
-fn shown(args: &[&str], environment: Option<(&str, &str)>) -> String {
+fn command_line(args: &[&str], environment: Option<(&str, &str)>) -> String {
     let setting =
         environment.map_or_else(String::new, |(name, value)| format!("{name}='{value}' "));
     format!("{setting}cargo {}", args.join(" "))
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_command_is_shown_as_it_is_typed() {
         assert_eq!(
-            shown(&["doc"], Some(("RUSTDOCFLAGS", "-D warnings"))),
+            command_line(&["doc"], Some(("RUSTDOCFLAGS", "-D warnings"))),
             "RUSTDOCFLAGS='-D warnings' cargo doc"
         );
     }

@@ -1,4 +1,4 @@
-//! A daemon that reads many sites of one simulated service, and what can be seen of it.
+//! Daemon under test: it reads many sites of one simulated service, and its metrics are sampled.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::spawn;
 use std::time::Duration;
 
@@ -14,18 +14,19 @@ use confluence_audit_sim::{API_TOKEN, EMAIL, Sim, SimConfig};
 use tempfile::TempDir;
 
 use crate::error::Result;
+use crate::process::KillOnDrop;
 
-/// A daemon at work, and the service that it reads from.
+/// A running daemon, and the service that it reads from.
 pub(crate) struct Daemon {
+    process: KillOnDrop,
     pub(crate) sim: Sim,
-    process: Child,
     address: String,
-    place: TempDir,
+    folder: TempDir,
 }
 
-/// What was seen of the daemon at one instant.
-pub(crate) struct Look {
-    /// When each site's last pass reached its end.
+/// Metrics of the daemon at one instant.
+pub(crate) struct Sample {
+    /// When each site's last run succeeded.
     pub(crate) successes: BTreeMap<String, f64>,
     pub(crate) requests: f64,
     pub(crate) records: f64,
@@ -34,36 +35,36 @@ pub(crate) struct Look {
 }
 
 impl Daemon {
-    /// Starts one for so many sites, with so much time between two passes over each.
+    /// Starts one for so many sites, with so much time between two runs of each.
     pub(crate) fn start(program: &Path, sites: usize, interval: Duration) -> Result<Self> {
         let sim = Sim::start(SimConfig {
             records: 20,
             any_cloud_id: true,
             ..SimConfig::default()
         })?;
-        let place = tempfile::tempdir()?;
-        write_configuration(sites, interval, &sim, place.path())?;
-        let (process, address) = start(program, place.path())?;
+        let folder = tempfile::tempdir()?;
+        write_configuration(sites, interval, &sim, folder.path())?;
+        let (process, address) = start(program, folder.path())?;
         Ok(Self {
-            sim,
             process,
+            sim,
             address,
-            place,
+            folder,
         })
     }
 
     /// The file that it writes to.
     pub(crate) fn output(&self) -> PathBuf {
-        self.place.path().join(OUTPUT)
+        self.folder.path().join(OUTPUT)
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    pub(crate) fn look(&self) -> Result<Look> {
-        let text = ask(&format!("{}/metrics", self.address))?;
-        let mut look = Look {
+    pub(crate) fn sample(&self) -> Result<Sample> {
+        let text = get(&format!("{}/metrics", self.address))?;
+        let mut sample = Sample {
             successes: BTreeMap::new(),
             requests: 0.0,
             records: 0.0,
@@ -75,14 +76,14 @@ impl Daemon {
             let (name, labels) = name.split_once('{').unwrap_or((name, ""));
             match name.trim_start_matches("confluence_audit_") {
                 "last_success_timestamp_seconds" => {
-                    look.successes.insert(labels.to_owned(), value);
+                    sample.successes.insert(labels.to_owned(), value);
                 }
-                "requests_total" => look.requests += value,
-                "records_total" => look.records += value,
+                "requests_total" => sample.requests += value,
+                "records_total" => sample.records += value,
                 _ => {}
             }
         }
-        Ok(look)
+        Ok(sample)
     }
 
     /// Asks it to end, and waits until it has.
@@ -93,18 +94,10 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has ended, or what was to be seen of it has failed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 const OUTPUT: &str = "out.ndjson";
 
-fn write_configuration(sites: usize, interval: Duration, sim: &Sim, place: &Path) -> Result {
-    let token = place.join("token");
+fn write_configuration(sites: usize, interval: Duration, sim: &Sim, folder: &Path) -> Result {
+    let token = folder.join("token");
     let mut options = fs::File::options();
     let file = options
         .write(true)
@@ -115,9 +108,9 @@ fn write_configuration(sites: usize, interval: Duration, sim: &Sim, place: &Path
     let mut text = format!(
         "[state]\ndir = \"{}\"\n[collect]\ninterval = \"{}s\"\n\
          [[output]]\nkind = \"file\"\nformat = \"flat\"\npath = \"{}\"\n",
-        place.join("state").display(),
+        folder.join("state").display(),
         interval.as_secs(),
-        place.join(OUTPUT).display()
+        folder.join(OUTPUT).display()
     );
     for number in 0..sites {
         write!(
@@ -128,29 +121,30 @@ fn write_configuration(sites: usize, interval: Duration, sim: &Sim, place: &Path
             token.display()
         )?;
     }
-    fs::write(place.join("config.toml"), text)?;
+    fs::write(folder.join("config.toml"), text)?;
     Ok(())
 }
 
-/// Starts the daemon; it says where its metrics are.
-fn start(program: &Path, place: &Path) -> Result<(Child, String)> {
-    let mut daemon = Command::new(program)
+/// Starts the daemon; it prints where its metrics are.
+fn start(program: &Path, folder: &Path) -> Result<(KillOnDrop, String)> {
+    let daemon = Command::new(program)
         .arg("--config")
-        .arg(place.join("config.toml"))
+        .arg(folder.join("config.toml"))
         .args(["--listen", "127.0.0.1:0"])
         .env_clear()
         // As its service runs it.
         .env("MALLOC_ARENA_MAX", "1")
-        .env("HOME", place)
+        .env("HOME", folder)
         .stderr(Stdio::piped())
         .spawn()?;
-    let said = daemon.stderr.take().ok_or("it says nothing")?;
-    let mut lines = BufReader::new(said).lines();
+    let mut daemon = KillOnDrop(daemon);
+    let stderr = daemon.stderr.take().ok_or("it has no standard error")?;
+    let mut lines = BufReader::new(stderr).lines();
     for line in lines.by_ref() {
         let line = line?;
         if let Some((_, rest)) = line.split_once("status page is at ") {
             let address = rest.trim_end_matches('/').to_owned();
-            // What it says later: passes, and what is wrong.
+            // What it prints later: runs, and what is wrong.
             spawn(move || {
                 for line in lines.map_while(std::io::Result::ok) {
                     if !line.contains("pass done") {
@@ -165,7 +159,7 @@ fn start(program: &Path, place: &Path) -> Result<(Child, String)> {
     Err("the daemon ended before it was ready".into())
 }
 
-fn ask(url: &str) -> Result<String> {
+fn get(url: &str) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -1,5 +1,5 @@
-//! The demonstration: a simulated site, the real program reading it, late and identical records,
-//! and the program reading again.
+//! `cargo xtask demo`: a simulated site, the real program reading it, late and identical records, and the
+//! program reading again.
 
 use std::collections::BTreeMap;
 use std::fs;

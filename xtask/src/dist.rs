@@ -1,4 +1,4 @@
-//! What a release consists of: an archive of the programs with all that goes with them, a `.deb`, an
+//! `cargo xtask dist`: a release, which is an archive of the programs with all that goes with them, a `.deb`, an
 //! `.rpm`, a bill of materials for each program, and the sums of all.
 //!
 //! The same commit gives the same bytes on the same toolchain: times are `SOURCE_DATE_EPOCH`, else the
@@ -94,8 +94,8 @@ fn epoch() -> Result<u64> {
 /// The release's name: program, version, machine.
 fn name() -> Result<String> {
     let answer = Command::new("rustc").arg("-vV").output()?;
-    let said = String::from_utf8(answer.stdout)?;
-    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    let version = String::from_utf8(answer.stdout)?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or("rustc names no host")?;
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!("confluence-audit-{version}-{host}"))
@@ -103,8 +103,8 @@ fn name() -> Result<String> {
 
 fn archive(stage: &Stage, output: &Path, epoch: u64) -> Result {
     let name = name()?;
-    let place = tempfile::tempdir()?;
-    let folder = place.path().join(&name);
+    let parent = tempfile::tempdir()?;
+    let folder = parent.path().join(&name);
     fs::create_dir(&folder)?;
     let copy = |from: PathBuf| -> Result {
         succeed(Command::new("cp").arg("--recursive").arg(from).arg(&folder))
@@ -129,7 +129,7 @@ fn archive(stage: &Stage, output: &Path, epoch: u64) -> Result {
     tar.arg(format!("--mtime=@{epoch}"));
     tar.arg("--use-compress-program=gzip --no-name --best");
     tar.arg("--file").arg(output.join(format!("{name}.tar.gz")));
-    tar.arg("--directory").arg(place.path()).arg(&name);
+    tar.arg("--directory").arg(parent.path()).arg(&name);
     succeed(&mut tar)
 }
 

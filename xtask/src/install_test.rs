@@ -1,5 +1,5 @@
-//! The packages on a bare Debian: installed, used by the commands that README and migration page give,
-//! upgraded, removed and purged, on a machine that systemd booted.
+//! `cargo xtask install-test`: the package on a bare Debian that systemd boots. It is installed, used by the
+//! commands that README and migration page give, upgraded, removed and purged.
 //!
 //! debootstrap makes the tree once; each run is made on a copy of it, in a container without a network,
 //! in which the simulated site is on loopback. What is done inside is in `install_test/*.sh`.
@@ -45,22 +45,22 @@ pub(crate) fn run() -> Result {
         println!("skipped: {reason}");
         return Ok(());
     }
-    let place = target().join("install-test");
-    fs::create_dir_all(&place)?;
-    let base = base(&place)?;
+    let folder = target().join("install-test");
+    fs::create_dir_all(&folder)?;
+    let base = base(&folder)?;
     if !starts(&base)? {
         println!("skipped: systemd-nspawn cannot start anything here");
         return Ok(());
     }
     let stage = Stage::debug()?;
     let programs = build(&["confluence-audit-sim"], Profile::Debug)?;
-    let packages = tempfile::tempdir_in(&place)?;
+    let packages = tempfile::tempdir_in(&folder)?;
     let package = stage.deb(packages.path(), Some("0.0.1"))?;
     let newer = stage.deb(packages.path(), Some("9999"))?;
     for (page, section, script) in RUNS {
         println!("==> {page}, {section}");
         // Removed with everything in it, however this ends.
-        let tree = tempfile::tempdir_in(&place)?;
+        let tree = tempfile::tempdir_in(&folder)?;
         let machine = tree.path().join("bare");
         succeed(
             Command::new("cp")
@@ -113,13 +113,13 @@ fn hindrance() -> Result<Option<String>> {
 
 /// The bare tree, made by debootstrap when it is not there. Its release is this host's, whose C library
 /// the programs were built against.
-fn base(place: &Path) -> Result<PathBuf> {
+fn base(folder: &Path) -> Result<PathBuf> {
     let os = fs::read_to_string("/etc/os-release")?;
     let release = os
         .lines()
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let release = release.ok_or("/etc/os-release names no release")?;
-    let base = place.join(format!("bare-{release}"));
+    let base = folder.join(format!("bare-{release}"));
     if base.exists() {
         return Ok(base);
     }
@@ -138,7 +138,7 @@ fn base(place: &Path) -> Result<PathBuf> {
         .ok_or_else(|| format!("apt knows no mirror of {release}"))?;
     println!("==> debootstrap {release}");
     // Under another name until it is whole.
-    let unfinished = place.join("unfinished");
+    let unfinished = folder.join("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
     }

@@ -1,5 +1,5 @@
-//! Many sites on one simulated service, read by one daemon: each on time, memory flat, and the
-//! metrics true against the service's own count.
+//! `cargo xtask many-sites`: hundreds of sites of one simulated service, read by one daemon. Each has to be
+//! read on time, memory has to stay flat, and metrics have to be what the service counted.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -29,8 +29,8 @@ pub(crate) struct Args {
     debug: bool,
 }
 
-/// How often the daemon is looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the daemon is sampled.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How late a pass may end at most, beyond its interval.
 const LATE: f64 = 10.0;
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result {
     Ok(())
 }
 
-/// Looks at the daemon until its time is over.
+/// Samples the daemon until its time is over.
 fn watch(args: &Args, daemon: &Daemon) -> Result {
     let sim = &daemon.sim;
     let began = Instant::now();
@@ -71,24 +71,24 @@ fn watch(args: &Args, daemon: &Daemon) -> Result {
     let mut passes: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut memory = Vec::new();
     while Instant::now() < end {
-        sleep(LOOK);
+        sleep(SAMPLE_INTERVAL);
         if Instant::now() < quiet {
             sim.insert(&NewRecords {
                 count: 1,
                 ..NewRecords::default()
             });
         }
-        let look = daemon.look()?;
-        for (site, at) in look.successes {
+        let sample = daemon.sample()?;
+        for (site, at) in sample.successes {
             let times = passes.entry(site).or_default();
             if times.last() != Some(&at) {
                 times.push(at);
             }
         }
-        memory.push((began.elapsed(), look.resident));
+        memory.push((began.elapsed(), sample.resident));
     }
     let before = sim.stats().count("", "") as f64;
-    let last = daemon.look()?;
+    let last = daemon.sample()?;
     let after = sim.stats().count("", "") as f64;
     let mut faults = Vec::new();
     check_passes(args, &passes, &mut faults);

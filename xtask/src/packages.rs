@@ -1,5 +1,5 @@
-//! The packages: what they hold is staged in one folder, and cargo-deb and cargo-generate-rpm pack it
-//! as `crates/cli/Cargo.toml` says. `dist` makes them to be shipped, `install-test` to be tried.
+//! Packages (`.deb`, `.rpm`): what they hold is staged in one folder, and cargo-deb and cargo-generate-rpm
+//! pack it as `crates/cli/Cargo.toml` says. `dist` makes them to be shipped, `install-test` to be tried.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
-//! `packaging/` by those who will read it: systemd, logrotate, Prometheus. What `generate` prints for
-//! a configuration in which nothing is at its usual place is read by them too. A reader that is not
-//! installed is named, and its part skipped.
+//! Gate step `packaging`: the files in `packaging/`, read by the programs that will read them (systemd,
+//! logrotate, Prometheus). What `generate` prints for a configuration in which every path is unusual is read
+//! by them too. A program that is not installed is named, and its part skipped.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -48,11 +48,14 @@ dead_letter = "/srv/refused/es.json"
 /// Checks all of it.
 pub(crate) fn run() -> Result {
     let packaging = root().join("packaging");
-    let place = tempfile::tempdir()?;
-    let away = generated(place.path())?;
+    let folder = tempfile::tempdir()?;
+    let away = generated(folder.path())?;
 
-    units(&packaging.join("systemd"), &place.path().join("units"))?;
-    units(&away.join("etc/systemd/system"), &place.path().join("away"))?;
+    units(&packaging.join("systemd"), &folder.path().join("units"))?;
+    units(
+        &away.join("etc/systemd/system"),
+        &folder.path().join("away"),
+    )?;
     for (sysusers, tmpfiles) in [
         (packaging.join("sysusers.d"), packaging.join("tmpfiles.d")),
         (away.join("etc/sysusers.d"), away.join("etc/tmpfiles.d")),
@@ -68,11 +71,11 @@ pub(crate) fn run() -> Result {
 }
 
 /// A tree with everything that is generated for [`AWAY`].
-fn generated(place: &Path) -> Result<PathBuf> {
+fn generated(folder: &Path) -> Result<PathBuf> {
     let program = build(&["confluence-audit-cli"], Profile::Debug)?.join("confluence-audit");
-    let config = place.join("config.toml");
+    let config = folder.join("config.toml");
     fs::write(&config, AWAY)?;
-    let tree = place.join("tree");
+    let tree = folder.join("tree");
     for what in ["systemd", "logrotate"] {
         let mut command = Command::new(&program);
         command.args(["generate", what, "--user", "someone", "--config"]);
@@ -83,14 +86,14 @@ fn generated(place: &Path) -> Result<PathBuf> {
 }
 
 /// Has systemd read the units, and say how far each service is exposed.
-fn units(folder: &Path, place: &Path) -> Result {
+fn units(source: &Path, copies: &Path) -> Result {
     if !is_installed("systemd-analyze") {
         println!("skipped: systemd-analyze is not installed");
         return Ok(());
     }
-    fs::create_dir_all(place)?;
+    fs::create_dir_all(copies)?;
     let mut units = Vec::new();
-    for unit in fs::read_dir(folder)? {
+    for unit in fs::read_dir(source)? {
         let unit = unit?;
         let mut lines = Vec::new();
         for line in fs::read_to_string(unit.path())?.lines() {
@@ -102,7 +105,7 @@ fn units(folder: &Path, place: &Path) -> Result {
                 _ => line.to_owned(),
             });
         }
-        let copy = place.join(unit.file_name());
+        let copy = copies.join(unit.file_name());
         fs::write(&copy, lines.join("\n") + "\n")?;
         units.push(copy);
     }
@@ -116,8 +119,8 @@ fn units(folder: &Path, place: &Path) -> Result {
             let mut security = Command::new("systemd-analyze");
             security.args(["security", "--offline=true", "--no-pager"]);
             security.arg(format!("--threshold={EXPOSURE}")).arg(&unit);
-            let said = output(&mut security)?;
-            println!("    {}", said.lines().last().unwrap_or_default());
+            let report = output(&mut security)?;
+            println!("    {}", report.lines().last().unwrap_or_default());
         }
     }
     Ok(())
@@ -160,8 +163,8 @@ fn rotation(rule: &Path) -> Result {
         println!("skipped: logrotate is not installed");
         return Ok(());
     }
-    let place = tempfile::tempdir()?;
-    let copy = place.path().join("rule");
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("rule");
     let lines = fs::read_to_string(rule)?;
     let lines = lines
         .lines()
@@ -174,30 +177,30 @@ fn rotation(rule: &Path) -> Result {
     command
         .arg("--debug")
         .arg("--state")
-        .arg(place.path().join("state"))
+        .arg(folder.path().join("state"))
         .arg(&copy);
-    let said = command.output()?;
-    let text = String::from_utf8_lossy(&said.stderr);
-    if !said.status.success() || text.contains("error:") || !text.contains("Handling 1 logs") {
+    let answer = command.output()?;
+    let text = String::from_utf8_lossy(&answer.stderr);
+    if !answer.status.success() || text.contains("error:") || !text.contains("Handling 1 logs") {
         return Err(format!("{}: logrotate says:\n{text}", rule.display()).into());
     }
     Ok(())
 }
 
-/// Has Prometheus read the alerts, try them, and read what the dashboard asks.
+/// Has Prometheus read the alerts, try them, and read the dashboard's queries.
 fn metrics(packaging: &Path) -> Result {
     let rules = packaging.join("prometheus/confluence-audit.rules.yml");
     let tests = packaging.join("prometheus/confluence-audit.test.yml");
     let dashboard = fs::read_to_string(packaging.join("grafana/confluence-audit.json"))?;
-    let told = fs::read_to_string(root().join("crates/collector/src/metrics.rs"))?;
+    let source = fs::read_to_string(root().join("crates/collector/src/metrics.rs"))?;
     for text in [&dashboard, &fs::read_to_string(&rules)?] {
-        if let Some(name) = names(text).find(|name| !told.contains(&format!("\"{name}\""))) {
-            return Err(format!("no program tells confluence_audit_{name}").into());
+        if let Some(name) = names(text).find(|name| !source.contains(&format!("\"{name}\""))) {
+            return Err(format!("no program has the metric confluence_audit_{name}").into());
         }
     }
-    let asked = asked(&serde_json::from_str(&dashboard)?);
-    if asked.is_empty() {
-        return Err("the dashboard asks for nothing".into());
+    let queries = queries(&serde_json::from_str(&dashboard)?);
+    if queries.is_empty() {
+        return Err("the dashboard has no queries".into());
     }
     if !is_installed("promtool") {
         println!("skipped: promtool is not installed");
@@ -210,16 +213,16 @@ fn metrics(packaging: &Path) -> Result {
     )?;
     output(Command::new("promtool").args(["test", "rules"]).arg(&tests))?;
 
-    let place = tempfile::tempdir()?;
-    let copy = place.path().join("asked.yml");
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("queries.yml");
     let mut text = "groups:\n- name: dashboard\n  rules:\n".to_owned();
-    for (at, question) in asked.iter().enumerate() {
-        let question = serde_json::Value::from(question.as_str());
-        let _ = writeln!(text, "  - record: question{at}\n    expr: {question}");
+    for (number, query) in queries.iter().enumerate() {
+        let query = serde_json::Value::from(query.as_str());
+        let _ = writeln!(text, "  - record: query{number}\n    expr: {query}");
     }
     fs::write(&copy, text)?;
     output(Command::new("promtool").args(["check", "rules"]).arg(&copy))?;
-    println!("    the dashboard asks {} questions", asked.len());
+    println!("    the dashboard has {} queries", queries.len());
     Ok(())
 }
 
@@ -234,14 +237,14 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The dashboard's questions, with something in the place of its variables.
-fn asked(dashboard: &serde_json::Value) -> Vec<String> {
+/// The dashboard's queries, with a value for each of its variables.
+fn queries(dashboard: &serde_json::Value) -> Vec<String> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     targets
         .filter_map(|target| target["expr"].as_str())
-        .map(|question| {
-            question
+        .map(|query| {
+            query
                 .replace("$__rate_interval", "5m")
                 .replace("$instance", "x")
                 .replace("$site", "x")

@@ -1,4 +1,4 @@
-//! Records what a real site answers, as fixtures: so that anyone can hold the contract tests
+//! `cargo xtask record`: responses of a real site as fixtures, so that anyone can hold the contract tests
 //! against their own site, and so that a change of the service can be shown by its own bytes.
 //!
 //! It asks for the site's tenant information, the retention period, a few pages of the log and

@@ -1,5 +1,5 @@
-//! `docs/cli.md`, written from what the programs say of themselves, so that the page cannot differ
-//! from them: `--check` fails when it does.
+//! `cargo xtask reference`: `docs/cli.md`, generated from the programs' own `--help`. `--check` fails when the
+//! page differs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -103,8 +103,8 @@ fn help(command: &[String]) -> Result<String> {
     let answer = run.output()?;
     if !answer.status.success() {
         let title = command.join(" ");
-        let said = String::from_utf8_lossy(&answer.stderr);
-        return Err(format!("`{title} --help` ended with {}:\n{said}", answer.status).into());
+        let stderr = String::from_utf8_lossy(&answer.stderr);
+        return Err(format!("`{title} --help` ended with {}:\n{stderr}", answer.status).into());
     }
     Ok(String::from_utf8(answer.stdout)?)
 }

@@ -1,4 +1,4 @@
-//! What was lost, doubled or torn: the lines of files against the lines of the truth, as multisets.
+//! Comparison of output files with the site's records, as multisets of lines: lost, doubled, torn.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -152,8 +152,8 @@ impl Case {
         }
         Ok(Row {
             name: self.name,
-            ours: self.ours.shown(),
-            theirs: self.theirs.shown(),
+            ours: self.ours.label(),
+            theirs: self.theirs.label(),
             figures: self.figures.clone(),
             pairs,
         })
@@ -189,7 +189,7 @@ impl Side {
         }
     }
 
-    fn shown(self) -> String {
+    fn label(self) -> String {
         match self {
             Self::Ours(args) => format!("`{}`", args.join(" ")),
             Self::FetchIn(format) => format!("`fetch --format {format}`"),

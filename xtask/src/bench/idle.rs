@@ -45,7 +45,7 @@ pub(super) fn measure(programs: &Programs) -> Result<String> {
     for (sites, enough) in CASES {
         let mut daemon = Daemon::start(&programs.daemon, sites, INTERVAL)?;
         let began = Instant::now();
-        while daemon.look()?.successes.len() < sites {
+        while daemon.sample()?.successes.len() < sites {
             if began.elapsed() > FIRST_RUNS_TIMEOUT {
                 return Err(
                     format!("{sites} sites were not read in {FIRST_RUNS_TIMEOUT:?}").into(),
@@ -55,11 +55,11 @@ pub(super) fn measure(programs: &Programs) -> Result<String> {
         }
         // Threads that have nothing to do end after ten seconds.
         sleep(Duration::from_secs(15));
-        let first = daemon.look()?;
+        let first = daemon.sample()?;
         let before = used(&daemon)?;
         sleep(SPAN);
         let after = used(&daemon)?;
-        let last = daemon.look()?;
+        let last = daemon.sample()?;
         let resident = last.resident as f64 * 1024.0 / 1e6;
         daemon.end()?;
         writeln!(

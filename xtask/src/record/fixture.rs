@@ -1,4 +1,4 @@
-//! The form of a fixture: a status line, headers, an empty line, and the body's bytes untouched.
+//! Fixture file: a status line, headers, an empty line, and the body's bytes untouched.
 //! `fixtures/README.md` describes it for people.
 
 /// One recorded response.

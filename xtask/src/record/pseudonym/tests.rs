@@ -1,4 +1,4 @@
-//! The promises of the pseudonymiser: the same in, the same out; the shape kept; nothing survives.
+//! Tests of the pseudonyms: the same in, the same out; the shape kept; nothing survives.
 
 use std::net::IpAddr;
 
