@@ -12,9 +12,9 @@ use super::json::pattern;
 static FORM: LazyLock<Regex> = LazyLock::new(|| {
     let form = r#"(?x)
           (?<instant> [?&][A-Za-z]*(?:[dD]ate|[tT]ime)[A-Za-z]*=[0-9]{13} ) E
-        | (?<interface> (?:/|\A) (?:wiki|rest|api|audit|since|export|retention|ex|confluence|spaces?
+        | (?<segment> (?:/|\A) (?:wiki|rest|api|audit|since|export|retention|ex|confluence|spaces?
             |user|group|content|pages|_edge|tenant_info) ) (?:[/?\#]|\z)
-        | (?<interface_too> [?&](?:start|limit|number|units|format|expand)=[^&\#]* | [?&][^=&\#]*=
+        | (?<parameter> [?&](?:start|limit|number|units|format|expand)=[^&\#]* | [?&][^=&\#]*=
             | %H{2} )
         | (?<origin> https?://[^/?\#\ "'<>()]+ )
         | (?<email> W[W._%+'-]*@[W.-]*W )
