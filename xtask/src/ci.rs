@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: the gate, which is every check that a change has to pass, in the order in which a fault shows soonest.
 //! `.ci/run` installs the tools that a fresh machine lacks and then runs this.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
@@ -27,87 +28,47 @@ struct Step {
 }
 
 enum Check {
-    Cargo(
-        &'static [&'static str],
-        Option<(&'static str, &'static str)>,
-    ),
+    /// A cargo command, with a variable in its environment.
+    Cargo(&'static str, Option<(&'static str, &'static str)>),
     Reference,
     Packaging,
 }
 
+const fn step(name: &'static str, check: Check) -> Step {
+    Step { name, check }
+}
+
+/// A step that is a cargo command, as a person would type it.
+const fn cargo_step(name: &'static str, command: &'static str) -> Step {
+    step(name, Check::Cargo(command, None))
+}
+
 const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        check: Check::Cargo(&["fmt", "--all", "--check"], None),
-    },
-    Step {
-        name: "lint",
-        check: Check::Cargo(
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            None,
-        ),
-    },
-    Step {
-        name: "docs",
-        check: Check::Cargo(
-            &["doc", "--workspace", "--no-deps", "--locked"],
+    cargo_step("format", "fmt --all --check"),
+    cargo_step(
+        "lint",
+        "clippy --workspace --all-targets --locked -- -D warnings",
+    ),
+    step(
+        "docs",
+        Check::Cargo(
+            "doc --workspace --no-deps --locked",
             Some(("RUSTDOCFLAGS", "-D warnings")),
         ),
-    },
+    ),
     // The advisories are left out: their database is fetched from another host than the package
     // registry, and a new advisory must not fail a change that has nothing to do with it.
-    Step {
-        name: "dependencies",
-        check: Check::Cargo(
-            &["deny", "--locked", "check", "bans", "licenses", "sources"],
-            None,
-        ),
-    },
-    Step {
-        name: "reference",
-        check: Check::Reference,
-    },
-    Step {
-        name: "packaging",
-        check: Check::Packaging,
-    },
+    cargo_step("dependencies", "deny --locked check bans licenses sources"),
+    step("reference", Check::Reference),
+    step("packaging", Check::Packaging),
     // The two commands that the README tells a newcomer to run, as it tells them.
-    Step {
-        name: "demo",
-        check: Check::Cargo(&["xtask", "demo"], None),
-    },
-    Step {
-        name: "test",
-        check: Check::Cargo(&["test", "--workspace"], None),
-    },
-    Step {
-        name: "oauth",
-        check: Check::Cargo(&["xtask", "oauth-provider"], None),
-    },
-    Step {
-        name: "status-page",
-        check: Check::Cargo(&["xtask", "status-page"], None),
-    },
-    Step {
-        name: "install",
-        check: Check::Cargo(&["xtask", "install-test"], None),
-    },
-    Step {
-        name: "outputs",
-        check: Check::Cargo(&["xtask", "outputs"], None),
-    },
-    Step {
-        name: "torture",
-        check: Check::Cargo(&["xtask", "torture", "--short"], None),
-    },
+    cargo_step("demo", "xtask demo"),
+    cargo_step("test", "test --workspace"),
+    cargo_step("oauth", "xtask oauth-provider"),
+    cargo_step("status-page", "xtask status-page"),
+    cargo_step("install", "xtask install-test"),
+    cargo_step("outputs", "xtask outputs"),
+    cargo_step("torture", "xtask torture --short"),
 ];
 
 /// Runs the steps that were asked for, by default all, up to the first that fails.
@@ -168,13 +129,13 @@ fn report(timings: &[(&str, &str, Duration)]) {
 impl Check {
     fn run(&self) -> Result {
         match self {
-            Self::Cargo(args, environment) => {
+            Self::Cargo(arguments, environment) => {
                 let mut command = cargo();
-                command.args(*args).stdin(std::process::Stdio::null());
+                command.args(arguments.split(' ')).stdin(Stdio::null());
                 if let Some((name, value)) = environment {
                     command.env(name, value);
                 }
-                println!("    {}", command_line(args, *environment));
+                println!("    {}", command_line(arguments, *environment));
                 succeed(&mut command)
             }
             Self::Packaging => packaging::run(),
@@ -184,10 +145,10 @@ impl Check {
 }
 
 /// The command as a person would type it to see the failure again.
-fn command_line(args: &[&str], environment: Option<(&str, &str)>) -> String {
+fn command_line(arguments: &str, environment: Option<(&str, &str)>) -> String {
     let setting =
         environment.map_or_else(String::new, |(name, value)| format!("{name}='{value}' "));
-    format!("{setting}cargo {}", args.join(" "))
+    format!("{setting}cargo {arguments}")
 }
 
 #[cfg(test)]
@@ -216,7 +177,7 @@ mod tests {
     #[test]
     fn a_command_is_shown_as_it_is_typed() {
         assert_eq!(
-            command_line(&["doc"], Some(("RUSTDOCFLAGS", "-D warnings"))),
+            command_line("doc", Some(("RUSTDOCFLAGS", "-D warnings"))),
             "RUSTDOCFLAGS='-D warnings' cargo doc"
         );
     }
