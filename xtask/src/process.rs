@@ -45,7 +45,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// A command whose process the kernel kills when this one ends, however it ends.
-pub(crate) fn mortal(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn dies_with_parent(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
     command

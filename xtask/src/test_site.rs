@@ -211,7 +211,7 @@ impl TestSite {
     }
 
     /// A run that has to succeed. Gives the number of new records.
-    pub(crate) fn run_well(&self) -> Result<u64> {
+    pub(crate) fn run_successfully(&self) -> Result<u64> {
         match self.run()? {
             Exit::Done(records) => Ok(records),
             exit => Err(self.failure(&format!("a run was {exit:?}"))),
@@ -219,7 +219,7 @@ impl TestSite {
     }
 
     /// A run that has to fail with this exit code, because of `cause`.
-    pub(crate) fn run_badly(&self, code: i32, cause: &str) -> Result {
+    pub(crate) fn run_failing(&self, code: i32, cause: &str) -> Result {
         match self.run()? {
             Exit::Failed(found) if found == code => Ok(()),
             exit => Err(self.failure(&format!("{cause}, and a run was {exit:?}"))),

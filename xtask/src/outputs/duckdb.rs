@@ -52,7 +52,7 @@ pub(crate) fn run(program: &Path, services: &Services) -> Result {
         ]
         .concat(),
     )?;
-    site.run_well()?;
+    site.run_successfully()?;
     let mut python = Command::new(services.program("python3"));
     let counts = output(python.args(["-c", QUESTIONS]).arg(site.out()))?;
     let found: Value = serde_json::from_str(&counts)?;

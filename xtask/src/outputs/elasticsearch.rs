@@ -124,7 +124,7 @@ fn output(port: u16, index: &str, format: &str) -> String {
 
 /// A run that finds this many records.
 fn expect(site: &TestSite, records: usize) -> Result {
-    let found = site.run_well()?;
+    let found = site.run_successfully()?;
     if found != u64::try_from(records)? {
         return Err(site.failure(&format!("a run found {found} records of {records}")));
     }

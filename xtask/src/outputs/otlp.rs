@@ -36,13 +36,13 @@ pub(crate) fn run(program: &Path, services: &Services) -> Result {
          headers = {{ X-Tenant = \"one\" }}\n"
     );
     site.set_outputs(&output)?;
-    site.run_badly(69, "the certificate's authority is unknown")?;
+    site.run_failing(69, "the certificate's authority is unknown")?;
     if !site.stderr().contains("ertificate") {
         return Err(site.failure("the certificate is not what a run failed at"));
     }
     let trusting = format!("{output}ca_file = {:?}\n", at("ca.pem"));
     site.set_outputs(&trusting)?;
-    site.run_well()?;
+    site.run_successfully()?;
 
     let received = fs::read_to_string(at("received"))?;
     let mut lines = String::new();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::otlp::certify;
 use super::services::free_port;
 use crate::error::Result;
-use crate::process::{KillOnDrop, is_installed, mortal};
+use crate::process::{KillOnDrop, dies_with_parent, is_installed};
 use crate::test_site::{Exit, TestSite};
 
 const RECORDS: usize = 6_000;
@@ -53,9 +53,9 @@ fn all_arrives(program: &Path, driver: Option<&'static str>) -> Result {
     let mut site = TestSite::with_records(program, RECORDS, 0.05)?;
     let mut receiver = Receiver::prepare(&site, driver)?;
     site.set_outputs(&receiver.output())?;
-    site.run_badly(69, "nobody listened")?;
+    site.run_failing(69, "nobody listened")?;
     receiver.start()?;
-    site.run_well()?;
+    site.run_successfully()?;
     receiver.stop()?;
     let twice = receiver.compare(&mut site)?;
     if twice > 0 {
@@ -187,7 +187,7 @@ impl Receiver {
     }
 
     pub(super) fn start(&mut self) -> Result {
-        let child = mortal("rsyslogd")
+        let child = dies_with_parent("rsyslogd")
             .args(["-n", "-f"])
             .arg(self.path("conf"))
             .arg("-i")

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::process::{KillOnDrop, is_installed, mortal, output};
+use crate::process::{KillOnDrop, dies_with_parent, is_installed, output};
 use crate::workspace::target;
 
 /// What is installed, each at the release that the checks were written with.
@@ -75,7 +75,7 @@ pub(crate) fn start<A: AsRef<OsStr>>(
     folder: &Path,
 ) -> Result<KillOnDrop> {
     let log = folder.join("service.log");
-    let child = mortal(program)
+    let child = dies_with_parent(program)
         .args(args)
         .current_dir(folder)
         .stdin(Stdio::null())

@@ -45,7 +45,7 @@ pub(crate) fn run(program: &Path, services: &Services, records: usize) -> Result
         receiver.output()
     ))?;
 
-    site.run_badly(69, "one output is dead")?;
+    site.run_failing(69, "one output is dead")?;
     let waiting = waiting(&site)?;
     let expected = HashMap::from([("dead".to_owned(), u64::try_from(records)?)]);
     if waiting != expected {
@@ -62,7 +62,7 @@ pub(crate) fn run(program: &Path, services: &Services, records: usize) -> Result
     receiver.start()?;
 
     let sink = Sink::listen(dead)?;
-    site.run_well()?;
+    site.run_successfully()?;
     site.expect_lines("the output that was dead", sink.received().as_bytes())?;
     let left = self::waiting(&site)?;
     if !left.is_empty() {

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::process::{KillOnDrop, is_installed, mortal};
+use crate::process::{KillOnDrop, dies_with_parent, is_installed};
 use crate::tally::{self, Tally};
 use crate::test_site::TestSite;
 
@@ -26,7 +26,7 @@ impl Reader {
     /// misses a file that is renamed within that second.
     pub(crate) fn tail(site: &TestSite) -> Result<Self> {
         let copy = site.folder().join("tail.copy");
-        let child = mortal("tail")
+        let child = dies_with_parent("tail")
             .args(["-F", "-n", "+1"])
             .arg(site.output())
             .stdin(Stdio::null())
@@ -51,7 +51,7 @@ impl Reader {
         File::create(&copy)?;
         let rules = folder.join("rsyslog.conf");
         fs::write(&rules, rules_for(&folder, &site.output(), &copy))?;
-        let child = mortal("rsyslogd")
+        let child = dies_with_parent("rsyslogd")
             .args(["-n", "-f"])
             .arg(&rules)
             .arg("-i")
