@@ -15,12 +15,13 @@ use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
 use confluence_audit_collector::state::LastPass;
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Runtime as _, SystemRuntime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::Args;
 use crate::generation::Generation;
+use crate::liveness::{self, Check};
 use crate::pass::{Ended, Failure, Pass};
 use crate::server::Server;
 use crate::settings::Settings;
@@ -31,9 +32,6 @@ use crate::watch::{Phase, SiteNotes, Trouble, Watch};
 /// An output that does nothing for so long, and says nothing of it, is stuck.
 const STUCK: Duration = Duration::from_mins(10);
 
-/// Whoever asks whether the loop moves.
-pub(crate) type Ping = oneshot::Sender<()>;
-
 /// Collects until a signal ends it. The state directory `dir` is locked.
 ///
 /// # Errors
@@ -41,8 +39,8 @@ pub(crate) type Ping = oneshot::Sender<()>;
 pub(crate) async fn run(args: &Args, settings: Settings, dir: &Path) -> Result<()> {
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
-    let (ping, pings) = mpsc::channel(8);
-    let server = Server::bind(args.listen, watch.clone(), ping).await?;
+    let (liveness, checks) = liveness::channel();
+    let server = Server::bind(args.listen, watch.clone(), liveness).await?;
     let server = tokio::spawn(server.serve());
     let dir = dir.to_owned();
     let opening = spawn_blocking(move || SqliteSpool::open(&dir));
@@ -64,7 +62,7 @@ pub(crate) async fn run(args: &Args, settings: Settings, dir: &Path) -> Result<(
         moves: HashMap::new(),
     };
     let generation = daemon.begin(settings).await?;
-    let done = daemon.work(generation, &mut signals, pings).await;
+    let done = daemon.work(generation, &mut signals, checks).await;
     server.abort();
     done
 }
@@ -133,7 +131,7 @@ impl Daemon<'_> {
         &mut self,
         mut generation: Generation,
         signals: &mut Signals,
-        mut pings: mpsc::Receiver<Ping>,
+        mut checks: mpsc::Receiver<Check>,
     ) -> Result<()> {
         let done = loop {
             self.begin_passes(&mut generation);
@@ -152,12 +150,12 @@ impl Daemon<'_> {
                     }
                 }
                 error = generation.broken() => return Err(error),
-                Some(ping) = pings.recv() => {
+                Some(check) = checks.recv() => {
                     if let Err(error) = self.probe().await {
                         break Err(error);
                     }
                     // Whoever asked may have gone.
-                    let _ = ping.send(());
+                    let _ = check.send(());
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     if self.systemd.due().is_some_and(|due| due <= Instant::now()) {

@@ -10,6 +10,7 @@ mod args;
 mod daemon;
 mod generation;
 mod listen;
+mod liveness;
 mod page;
 mod pass;
 mod report;

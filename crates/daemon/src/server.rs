@@ -19,20 +19,17 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::daemon::Ping;
 use crate::listen::Listen;
+use crate::liveness::Liveness;
 use crate::page;
 use crate::view::View;
 use crate::watch::{Phase, Watch};
 
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the loop may take to answer before it counts as stuck.
-const MOVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// So many connections at a time; more wait.
 const CONNECTIONS: usize = 64;
@@ -47,18 +44,14 @@ pub(crate) struct Server {
 #[derive(Clone)]
 struct Desk {
     watch: Watch,
-    ping: mpsc::Sender<Ping>,
+    liveness: Liveness,
     /// Only this host can reach it: then no name but this host's own leads here.
     is_local: bool,
 }
 
 impl Server {
     /// Opens the port. Until the daemon is ready it says so.
-    pub(crate) async fn bind(
-        listen: Listen,
-        watch: Watch,
-        ping: mpsc::Sender<Ping>,
-    ) -> Result<Self> {
+    pub(crate) async fn bind(listen: Listen, watch: Watch, liveness: Liveness) -> Result<Self> {
         let (socket, is_local) = match listen {
             Listen::Off => (None, true),
             Listen::At(address) => {
@@ -73,7 +66,7 @@ impl Server {
         };
         let desk = Desk {
             watch,
-            ping,
+            liveness,
             is_local,
         };
         Ok(Self { socket, desk })
@@ -183,9 +176,7 @@ impl Desk {
         if self.watch.known().phase == Phase::Starting {
             return true;
         }
-        let (pong, answered) = oneshot::channel();
-        let asking = async { self.ping.send(pong).await.is_ok() && answered.await.is_ok() };
-        timeout(MOVES_WITHIN, asking).await.unwrap_or(false)
+        self.liveness.check().await
     }
 }
 
