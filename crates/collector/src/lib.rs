@@ -12,6 +12,7 @@ pub mod delivery;
 mod error;
 pub mod export;
 mod fs;
+pub mod http_server;
 pub mod logging;
 pub mod metrics;
 pub mod output;

@@ -23,7 +23,7 @@ use crate::args::Args;
 use crate::generation::Generation;
 use crate::liveness::{self, Check};
 use crate::pass::{Ended, Failure, Pass};
-use crate::server::Server;
+use crate::server;
 use crate::settings::Settings;
 use crate::signals::{Signal, Signals};
 use crate::systemd::{self, Systemd};
@@ -40,8 +40,8 @@ pub(crate) async fn run(args: &Args, settings: Settings, dir: &Path) -> Result<(
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
     let (liveness, checks) = liveness::channel();
-    let server = Server::bind(args.listen, watch.clone(), liveness).await?;
-    let server = tokio::spawn(server.serve());
+    let mut server = server::bind(args.listen, watch.clone(), liveness).await?;
+    let server = tokio::spawn(async move { server.run().await });
     let dir = dir.to_owned();
     let opening = spawn_blocking(move || SqliteSpool::open(&dir));
     let spool = tokio::select! {

@@ -1,26 +1,23 @@
-//! What people and monitors may ask: the status page, the metrics, and whether the loop moves.
+//! HTTP side of the daemon: the status page, metrics, liveness and readiness.
 //!
 //! Everything here is for reading, and nothing of it is secret; who may reach the address may see
 //! it. Only what was asked for is computed.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bytes::Bytes;
+use axum::Router;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use confluence_audit_collector::http_server::{Server, Timeouts};
 use confluence_audit_collector::metrics::Dialect;
 use confluence_audit_collector::{Error, ErrorKind, Result};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
 
 use crate::listen::Listen;
 use crate::liveness::Liveness;
@@ -28,73 +25,41 @@ use crate::page;
 use crate::view::View;
 use crate::watch::{Phase, Watch};
 
-/// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to say what it wants, and to take the answer.
+const TIMEOUTS: Timeouts = Timeouts {
+    headers: Duration::from_secs(10),
+    connection: Duration::from_secs(30),
+};
 
-/// So many connections at a time; more wait.
-const CONNECTIONS: usize = 64;
+/// No script runs, nothing is fetched but our own style, and nobody frames it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; \
+                                       form-action 'none'; frame-ancestors 'none'";
 
-/// The open port, if there is one.
-pub(crate) struct Server {
-    socket: Option<TcpListener>,
-    desk: Desk,
-}
-
-/// Who answers.
-#[derive(Clone)]
-struct Desk {
-    watch: Watch,
-    liveness: Liveness,
-    /// Only this host can reach it: then no name but this host's own leads here.
-    is_local: bool,
-}
-
-impl Server {
-    /// Opens the port. Until the daemon is ready it says so.
-    pub(crate) async fn bind(listen: Listen, watch: Watch, liveness: Liveness) -> Result<Self> {
-        let (socket, is_local) = match listen {
-            Listen::Off => (None, true),
-            Listen::At(address) => {
-                let socket = TcpListener::bind(address).await;
-                let socket = socket.map_err(|error| taken(address, error))?;
-                match socket.local_addr() {
-                    Ok(address) => tracing::info!("the status page is at http://{address}/"),
-                    Err(error) => tracing::debug!("the port is not known: {error}"),
-                }
-                (Some(socket), address.ip().is_loopback())
-            }
-        };
-        let desk = Desk {
-            watch,
-            liveness,
-            is_local,
-        };
-        Ok(Self { socket, desk })
-    }
-
-    /// Answers for as long as it is polled.
-    pub(crate) async fn serve(self) {
-        let Some(socket) = self.socket else {
-            return;
-        };
-        let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
-        loop {
-            let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            match socket.accept().await {
-                Ok((stream, _)) => {
-                    let desk = self.desk.clone();
-                    tokio::spawn(async move {
-                        converse(stream, desk).await;
-                        drop(place);
-                    });
-                }
-                // Out of descriptors, most likely: others have to close first.
-                Err(_) => sleep(Duration::from_millis(100)).await,
-            }
+/// Opens the port, if there shall be one. Until the daemon is ready it says so.
+pub(crate) async fn bind(listen: Listen, watch: Watch, liveness: Liveness) -> Result<Server> {
+    let mut sockets = Vec::new();
+    let mut is_local = true;
+    if let Listen::At(address) = listen {
+        let socket = TcpListener::bind(address).await;
+        let socket = socket.map_err(|error| taken(address, error))?;
+        match socket.local_addr() {
+            Ok(address) => tracing::info!("the status page is at http://{address}/"),
+            Err(error) => tracing::debug!("the port is not known: {error}"),
         }
+        sockets.push(socket);
+        is_local = address.ip().is_loopback();
     }
+    let router = router(Handler {
+        watch,
+        liveness,
+        is_local,
+    });
+    Ok(Server::new(
+        sockets,
+        router,
+        CONTENT_SECURITY_POLICY,
+        TIMEOUTS,
+    ))
 }
 
 fn taken(address: SocketAddr, error: io::Error) -> Error {
@@ -107,77 +72,95 @@ fn taken(address: SocketAddr, error: io::Error) -> Error {
     .with_source(error)
 }
 
-async fn converse(stream: TcpStream, desk: Desk) {
-    let service = service_fn(|request| {
-        let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
-    // An error is a client that went away.
-    let _ = timeout(3 * PATIENCE, connection).await;
+/// What the answers are made from.
+#[derive(Clone)]
+struct Handler {
+    watch: Watch,
+    liveness: Liveness,
+    /// Only this host can reach it: then no name but this host's own leads here.
+    is_local: bool,
 }
 
-type Answer = Response<Full<Bytes>>;
-
-impl Desk {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let host = request.headers().get(HOST);
-        if self.is_local && !host.is_some_and(is_this_host) {
-            // A page elsewhere could have its own name lead here, and read what we answer.
-            return text(
-                StatusCode::MISDIRECTED_REQUEST,
-                "ask for it as localhost or 127.0.0.1",
-            );
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            refusal.headers_mut().insert(ALLOW, allowed);
-            return refusal;
-        }
-        match request.uri().path() {
-            "/" => match View::of(&self.watch).await {
-                Ok(view) => {
-                    let refreshes = request.uri().query() != Some(page::STILL);
-                    answer(page::CONTENT_TYPE, page::html(&view, refreshes))
-                }
-                Err(error) => failed(&error),
-            },
-            page::STYLE_PATH => answer("text/css; charset=utf-8", page::STYLE),
-            "/metrics" => match View::of(&self.watch).await {
-                Ok(view) => {
-                    let accept = request.headers().get(ACCEPT);
-                    let accept = accept.and_then(|accept| accept.to_str().ok());
-                    let dialect = Dialect::accepted(accept.unwrap_or_default());
-                    answer(dialect.content_type(), view.figures().text(dialect))
-                }
-                Err(error) => failed(&error),
-            },
-            "/healthz" if self.moves().await => text(StatusCode::OK, "the loop moves"),
-            "/healthz" => text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not move"),
-            "/readyz" => match self.watch.known().phase {
-                Phase::Ready => text(StatusCode::OK, "ready"),
-                Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
-                Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-            },
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "there are /, /metrics, /healthz and /readyz",
-            ),
-        }
+impl Handler {
+    /// The present, or why it cannot be seen.
+    async fn view(&self) -> Result<View, Text> {
+        let view = View::of(&self.watch).await;
+        view.map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.chain()))
     }
+}
 
-    /// Whether the loop answers, and the spool with it. While it starts there is none to ask.
-    async fn moves(&self) -> bool {
-        if self.watch.known().phase == Phase::Starting {
-            return true;
-        }
-        self.liveness.check().await
+fn router(handler: Handler) -> Router {
+    Router::new()
+        .route("/", get(status_page))
+        .route(page::STYLE_PATH, get(style))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .layer(from_fn_with_state(handler.clone(), guard))
+        .with_state(handler)
+}
+
+/// An answer of one line.
+type Text = (StatusCode, String);
+
+/// Refuses what is not for reading, and whoever was led here by another name.
+async fn guard(State(handler): State<Handler>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST);
+    if handler.is_local && !host.is_some_and(is_this_host) {
+        // A page elsewhere could have its own name lead here, and read what we answer.
+        let refusal = "ask for it as localhost or 127.0.0.1";
+        return text(StatusCode::MISDIRECTED_REQUEST, refusal).into_response();
     }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
+        return ([(ALLOW, "GET, HEAD")], refusal).into_response();
+    }
+    next.run(request).await
+}
+
+async fn status_page(
+    State(handler): State<Handler>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Text> {
+    let view = handler.view().await?;
+    let refreshes = query.as_deref() != Some(page::STILL);
+    Ok(content(page::CONTENT_TYPE, page::html(&view, refreshes)))
+}
+
+async fn style() -> Response {
+    content("text/css; charset=utf-8", page::STYLE)
+}
+
+async fn metrics(State(handler): State<Handler>, headers: HeaderMap) -> Result<Response, Text> {
+    let view = handler.view().await?;
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let dialect = Dialect::accepted(accept.unwrap_or_default());
+    let body = view.figures().text(dialect);
+    Ok(content(dialect.content_type(), body))
+}
+
+async fn healthz(State(handler): State<Handler>) -> Text {
+    // While it starts there is no loop to ask.
+    let is_starting = handler.watch.known().phase == Phase::Starting;
+    if is_starting || handler.liveness.check().await {
+        text(StatusCode::OK, "the loop moves")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not move")
+    }
+}
+
+async fn readyz(State(handler): State<Handler>) -> Text {
+    match handler.watch.known().phase {
+        Phase::Ready => text(StatusCode::OK, "ready"),
+        Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    }
+}
+
+async fn not_found() -> Text {
+    let there_are = "there are /, /metrics, /healthz and /readyz";
+    text(StatusCode::NOT_FOUND, there_are)
 }
 
 /// Whether a `Host` names this host as its own users do.
@@ -190,45 +173,73 @@ fn is_this_host(host: &HeaderValue) -> bool {
         _ => host,
     };
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = address.parse().is_ok_and(|it: IpAddr| it.is_loopback());
+    let is_loopback = address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     name.eq_ignore_ascii_case("localhost") || is_loopback
 }
 
-fn failed(error: &Error) -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, &error.chain())
+fn text(status: StatusCode, line: &str) -> Text {
+    (status, format!("{line}\n"))
 }
 
-fn text(status: StatusCode, line: &str) -> Answer {
-    let mut answer = answer("text/plain; charset=utf-8", format!("{line}\n"));
-    *answer.status_mut() = status;
-    answer
+fn content(kind: &'static str, body: impl IntoResponse) -> Response {
+    ([(CONTENT_TYPE, kind)], body).into_response()
 }
-
-fn answer(kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut response = Response::new(Full::new(body.into()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    for (name, value) in HEADERS {
-        headers.insert(*name, HeaderValue::from_static(value));
-    }
-    response
-}
-
-/// No script runs, nothing is fetched but our own style, nobody frames it, nobody keeps it.
-const HEADERS: &[(&str, &str)] = &[
-    (
-        "content-security-policy",
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'",
-    ),
-    ("referrer-policy", "no-referrer"),
-    ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
-];
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::liveness;
+
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_is_for_reading_by_this_hosts_own_names() {
+        let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let handler = Handler {
+            watch: Watch::new(),
+            liveness: liveness::channel().0,
+            is_local: true,
+        };
+        let router = router(handler);
+        let mut server = Server::new(vec![socket], router, CONTENT_SECURITY_POLICY, TIMEOUTS);
+        let serving = tokio::spawn(async move { server.run().await });
+        for (request, status, text) in [
+            ("GET / HTTP/1.1\r\nhost: localhost", "200", "</html>"),
+            ("GET /style.css HTTP/1.1\r\nhost: localhost", "200", "{"),
+            ("GET /healthz HTTP/1.1\r\nhost: 127.0.0.1", "200", "moves"),
+            ("GET /readyz HTTP/1.1\r\nhost: [::1]:1", "503", "starting"),
+            ("GET /other HTTP/1.1\r\nhost: localhost", "404", "there are"),
+            (
+                "POST / HTTP/1.1\r\nhost: localhost",
+                "405",
+                "allow: GET, HEAD",
+            ),
+            ("POST /other HTTP/1.1\r\nhost: localhost", "405", "only GET"),
+            ("GET / HTTP/1.1\r\nhost: evil.example", "421", "ask for it"),
+            ("POST / HTTP/1.1\r\nhost: evil.example", "421", "ask for it"),
+            ("GET / HTTP/1.0", "421", "ask for it"),
+        ] {
+            let answer = ask(address, &format!("{request}\r\n\r\n")).await;
+            let line = answer.lines().next().unwrap_or_default();
+            assert!(line.contains(&format!(" {status} ")), "{request}: {line}");
+            assert!(answer.contains(text), "{request}: {answer}");
+            let policy = "content-security-policy: default-src 'none'; style-src 'self';";
+            assert!(answer.contains(policy), "{request}: {answer}");
+        }
+        let head = ask(address, "HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"));
+        serving.abort();
+    }
 
     #[test]
     fn only_this_hosts_own_names_lead_here() {
