@@ -1,34 +1,32 @@
 //! The redirect listener (RFC 8252): this host alone, one path, one success, and it is gone.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, HOST};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use confluence_audit_collector::http_server::{Server, Timeouts};
 use confluence_audit_collector::{Error, ErrorKind, Result};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, HOST};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use url::{Host, Url};
 
 use crate::answer::Refusal;
-use crate::page::Page;
+use crate::page::{CONTENT_SECURITY_POLICY, Page};
 use crate::redirect::Redirect;
 
 /// How long a browser may take to say what it wants, and to take the page.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUTS: Timeouts = Timeouts {
+    headers: Duration::from_secs(5),
+    connection: Duration::from_secs(10),
+};
 
 /// How long the end waits for pages that are on their way.
 const GRACE: Duration = Duration::from_millis(500);
@@ -85,35 +83,26 @@ impl Listener {
             read: Box::new(read),
             waiting: Mutex::new(Waiting::For(found)),
         });
-        let mut connections = JoinSet::new();
-        let answer = {
-            let mut over = pin!(sleep(limit));
-            loop {
-                tokio::select! {
-                    biased;
-                    answer = &mut answer => break answer.ok(),
-                    stream = accept(&self.sockets) => {
-                        connections.spawn(serve(stream, Arc::clone(&callback)));
-                    }
-                    () = &mut over => break None,
-                }
-            }
+        let mut server = {
+            let callback = Arc::clone(&callback);
+            // The path is the person's own text, which a route would read as a pattern.
+            let router =
+                Router::new().fallback(async move |request: Request| callback.respond(&request));
+            Server::new(self.sockets, router, CONTENT_SECURITY_POLICY, TIMEOUTS)
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer.ok(),
+            never = server.run() => match never {},
+            () = sleep(limit) => None,
         };
         if answer.is_none() {
             callback.expire();
-            let late = async {
-                loop {
-                    let stream = accept(&self.sockets).await;
-                    connections.spawn(serve(stream, Arc::clone(&callback)));
-                }
-            };
             // Whoever comes just now is told that it is too late.
-            let _: Result<(), _> = timeout(GRACE, late).await;
+            let _ = timeout(GRACE, server.run()).await;
         }
-        drop(self.sockets);
         // The page is still on its way; a connection that a browser keeps for later is not.
-        let rest = async { while connections.join_next().await.is_some() {} };
-        let _ = timeout(GRACE, rest).await;
+        server.close(GRACE).await;
         answer
     }
 }
@@ -125,43 +114,6 @@ fn addresses(redirect: &Redirect) -> Vec<IpAddr> {
         // What `localhost` is to a browser.
         _ => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
     }
-}
-
-/// The next connection to any of the sockets.
-async fn accept(sockets: &[TcpListener]) -> TcpStream {
-    let (first, second) = (sockets.first(), sockets.get(1));
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept_at(first) => accepted,
-            accepted = accept_at(second) => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => return stream,
-            // Out of descriptors, most likely: others have to close first.
-            Err(_) => sleep(Duration::from_millis(10)).await,
-        }
-    }
-}
-
-async fn accept_at(socket: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-    match socket {
-        Some(socket) => socket.accept().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn serve(stream: TcpStream, callback: Arc<Callback>) {
-    let service = service_fn(|request| {
-        let response = callback.respond(&request);
-        async { Ok::<_, Infallible>(response) }
-    });
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
-    // An error is a browser that went away.
-    let _ = timeout(2 * PATIENCE, connection).await;
 }
 
 /// What requests are answered with, and who waits for the answer.
@@ -178,7 +130,7 @@ enum Waiting {
 }
 
 impl Callback {
-    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn respond(&self, request: &Request) -> Response {
         // A page elsewhere could have its own name lead here; what it asks for says that name.
         let host = request.headers().get(HOST);
         let here = host.is_some_and(|host| host.as_bytes() == self.redirect.authority().as_bytes());
@@ -189,10 +141,8 @@ impl Callback {
             return Page::not_here(StatusCode::NOT_FOUND).into_response();
         }
         if request.method() != Method::GET {
-            let mut response = Page::not_here(StatusCode::METHOD_NOT_ALLOWED).into_response();
-            let get = hyper::header::HeaderValue::from_static("GET");
-            response.headers_mut().insert(ALLOW, get);
-            return response;
+            let page = Page::not_here(StatusCode::METHOD_NOT_ALLOWED);
+            return ([(ALLOW, "GET")], page).into_response();
         }
         let mut url = self.redirect.url().clone();
         url.set_query(request.uri().query());

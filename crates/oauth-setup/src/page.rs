@@ -1,10 +1,8 @@
 //! The page that the browser shows in the end. It holds fixed words alone: nothing of the address
 //! that led to it, and nothing secret.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::HeaderValue;
-use hyper::{Response, StatusCode};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
 
 use crate::answer::Refusal;
 
@@ -99,14 +97,16 @@ impl Page {
             next: TERMINAL,
         }
     }
+}
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
         let Self {
+            status,
             sign,
             title,
             text,
             next,
-            ..
         } = self;
         let class = if sign == "✓" { "good" } else { "bad" };
         let body = format!(
@@ -129,29 +129,14 @@ impl Page {
              </body>\n\
              </html>\n"
         );
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = self.status;
-        for (name, value) in HEADERS {
-            response
-                .headers_mut()
-                .insert(*name, HeaderValue::from_static(value));
-        }
-        response
+        (status, Html(body)).into_response()
     }
 }
 
-/// The address holds the code: it is named to nobody, kept by nobody, and framed by nobody.
-const HEADERS: &[(&str, &str)] = &[
-    ("content-type", "text/html; charset=utf-8"),
-    (
-        "content-security-policy",
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'",
-    ),
-    ("referrer-policy", "no-referrer"),
-    ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
-];
+/// The address holds the code: nothing is fetched that it could be told to, and nobody frames it.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+                                                  base-uri 'none'; form-action 'none'; \
+                                                  frame-ancestors 'none'";
 
 /// Both colour schemes keep a contrast above 7 to 1.
 const STYLE: &str = "\
@@ -170,8 +155,6 @@ p{margin:.5rem 0}.program{margin-top:1.5rem;color:var(--soft);font-size:.875rem}
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
-
     use super::*;
 
     #[tokio::test]
@@ -179,10 +162,8 @@ mod tests {
         let refusal = Refusal::Service("canary".to_owned());
         let page = Page::of(&refusal).into_response();
         assert_eq!(page.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(page.headers()["referrer-policy"], "no-referrer");
-        assert_eq!(page.headers()["cache-control"], "no-store");
-        let body = page.into_body().collect().await.expect("it").to_bytes();
-        let text = String::from_utf8(body.to_vec()).expect("text");
+        let body = axum::body::to_bytes(page.into_body(), usize::MAX).await;
+        let text = String::from_utf8(body.expect("a body").to_vec()).expect("text");
         assert!(!text.contains("canary") && !text.contains("<script"));
         assert_eq!(text.matches("<h1>").count(), 1);
         assert!(text.contains("<html lang=\"en\">") && text.contains("</main>"));

@@ -1,15 +1,20 @@
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
 
-/// A listener at a port that nobody has, and what stands in `Host` for it.
+/// A listener at a port that nobody has, and that port.
 async fn listener() -> (Listener, u16) {
+    listener_at("/callback").await
+}
+
+async fn listener_at(path: &str) -> (Listener, u16) {
     let free = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = free.local_addr().expect("it").port();
     drop(free);
-    let redirect: Redirect = format!("http://127.0.0.1:{port}/callback")
+    let redirect: Redirect = format!("http://127.0.0.1:{port}{path}")
         .parse()
         .expect("an address");
     (Listener::bind(&redirect, port).await.expect("it"), port)
@@ -51,12 +56,32 @@ async fn the_answer_is_taken_once_and_the_listener_is_gone() {
     let answer = waiting(listener);
     let page = get(port, "/callback?good").await;
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
-    assert!(page.contains("referrer-policy: no-referrer\r\n"), "{page}");
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        "referrer-policy: no-referrer",
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(page.contains(&format!("{header}\r\n")), "{page}");
+    }
     assert!(page.contains("Consent received"), "{page}");
     let code = answer.await.expect("no panic").expect("an answer");
     assert_eq!(code.expect("a code").expose_secret(), "the code");
     let again = TcpStream::connect(("127.0.0.1", port)).await;
     assert!(again.is_err(), "nothing listens any more");
+}
+
+#[tokio::test]
+async fn a_path_is_no_pattern() {
+    let (listener, port) = listener_at("/:a/*b").await;
+    let answer = waiting(listener);
+    let page = get(port, "/a/b?good").await;
+    assert!(page.starts_with("HTTP/1.1 404 "), "{page}");
+    let page = get(port, "/:a/*b?good").await;
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(answer.await.expect("no panic").expect("an answer").is_ok());
 }
 
 #[tokio::test]
