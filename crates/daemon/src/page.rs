@@ -1,7 +1,7 @@
 //! The status page: how everything stands, at a glance, on a phone or on a wall.
 //!
-//! One text without scripts. Everything that comes from a site, a record or an error goes through
-//! [`words::escaped`]; each state has a word and a sign beside its colour.
+//! HTML without scripts, by maud, which escapes every value. What comes from a site, a record or an
+//! error goes through [`printable`] besides; each state has a word and a sign beside its colour.
 
 mod plot;
 mod words;
@@ -10,15 +10,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use confluence_audit_collector::config::show_size;
+use confluence_audit_collector::metrics::Lateness;
 use confluence_audit_collector::schedule::Health;
-use confluence_audit_core::Timestamp;
+use confluence_audit_core::{Timestamp, printable};
+use maud::{DOCTYPE, Markup, Render, html};
 
 use self::plot::plot;
-use self::words::{ago, escaped, grouped, instant, long, soon};
+use self::words::{ago, grouped, instant, long, soon};
 use crate::view::{OutputView, SiteView, View};
 use crate::watch::Trouble;
 
-pub(crate) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub(crate) const STYLE_PATH: &str = "/style.css";
 pub(crate) const STYLE: &str = include_str!("page/style.css");
 
@@ -59,8 +60,8 @@ impl State {
         }
     }
 
-    /// Its sign, its word, and how the style calls it.
-    fn shown(self) -> (&'static str, &'static str, &'static str) {
+    /// Its sign, its word, and its class in the style.
+    fn label(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Quarantined => ("✕", "in quarantine", "bad"),
             Self::Failing => ("!", "failing", "worse"),
@@ -73,7 +74,7 @@ impl State {
 }
 
 /// The page. It asks for itself again now and then, unless it shall stay as it is.
-pub(crate) fn html(view: &View, refreshes: bool) -> String {
+pub(crate) fn html(view: &View, refreshes: bool) -> Markup {
     let mut sites: Vec<(State, &SiteView)> = view
         .sites
         .iter()
@@ -82,52 +83,66 @@ pub(crate) fn html(view: &View, refreshes: bool) -> String {
     // What needs somebody comes first.
     sites.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
     let (class, verdict) = verdict(view, &sites);
-    let mut page = String::with_capacity(4_096 + 3_000 * sites.len());
-    // Writing to a string cannot fail.
-    let _ = write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n{}\
-         <title>{verdict} – confluence-audit</title>\n\
-         <link rel=\"stylesheet\" href=\"{STYLE_PATH}\">\n</head>\n<body>\n\
-         <header>\n<p class=\"program\">confluence-audit</p>\n\
-         <h1 class=\"{class}\">{verdict}</h1>\n<p class=\"soft\">{}</p>\n</header>\n<main>\n",
-        if refreshes {
-            format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n")
-        } else {
-            String::new()
-        },
-        totals(view),
-    );
-    notices(&mut page, view);
-    write_sites(&mut page, view, &sites);
-    write_outputs(&mut page, view);
-    let still = if refreshes {
-        format!("It is renewed every {REFRESH} seconds. <a href=\"/?{STILL}\">Hold it still</a>")
-    } else {
-        "It stays as it is. <a href=\"/\">Renew it</a>".to_owned()
-    };
-    let _ = write!(
-        page,
-        "</main>\n<footer>\n<p>This page is of {}. {still}</p>\n\
-         <p>Version {}, running for {}. <a href=\"/metrics\">Metrics</a></p>\n</footer>\n\
-         </body>\n</html>\n",
-        instant(view.now),
-        env!("CARGO_PKG_VERSION"),
-        long(view.now.since(view.began_at)),
-    );
-    page
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                @if refreshes { meta http-equiv="refresh" content=(REFRESH); }
+                title { (verdict) " – confluence-audit" }
+                link rel="stylesheet" href=(STYLE_PATH);
+            }
+            body {
+                header {
+                    p.program { "confluence-audit" }
+                    h1 class=(class) { (verdict) }
+                    p.soft { (totals(view)) }
+                }
+                main {
+                    (notices(view))
+                    (sites_section(&sites, view.now))
+                    (outputs_section(view))
+                }
+                (footer(view, refreshes))
+            }
+        }
+    }
+}
+
+fn footer(view: &View, refreshes: bool) -> Markup {
+    html! {
+        footer {
+            p {
+                "This page is of " (instant(view.now)) ". "
+                @if refreshes {
+                    "It is renewed every " (REFRESH) " seconds. "
+                    a href={ "/?" (STILL) } { "Hold it still" }
+                } @else {
+                    "It stays as it is. " a href="/" { "Renew it" }
+                }
+            }
+            p {
+                "Version " (env!("CARGO_PKG_VERSION"))
+                ", running for " (long(view.now.since(view.began_at))) ". "
+                a href="/metrics" { "Metrics" }
+            }
+        }
+    }
 }
 
 /// The one sentence that somebody who walks by has to read.
 fn verdict(view: &View, sites: &[(State, &SiteView)]) -> (&'static str, String) {
-    let count = |state| sites.iter().filter(|(its, _)| *its == state).count();
+    let count = |state| sites.iter().filter(|(is, _)| *is == state).count();
     let all = sites.len();
     let needs = count(State::Quarantined) + count(State::Expiring);
     let failing = count(State::Failing) + count(State::Late);
-    let broken = view.outputs.iter().filter(|it| it.trouble.is_some());
-    let broken = broken.count();
+    let broken = view
+        .outputs
+        .iter()
+        .filter(|it| it.trouble.is_some())
+        .count();
     let of = |n: usize, what: &str, one: &str, many: &str| {
         let (s, verb) = if n == 1 { ("", one) } else { ("s", many) };
         format!("{n} {what}{s} {verb}")
@@ -181,94 +196,101 @@ fn totals(view: &View) -> String {
 }
 
 /// What concerns everything.
-fn notices(page: &mut String, view: &View) {
-    if let Some(refused) = &view.refused {
-        let _ = write!(
-            page,
-            "<section class=\"notice\" aria-label=\"Configuration\">\n<h2>The configuration that \
-             was read last is refused</h2>\n<p>The one before it is in use.</p>\n{}</section>\n",
-            trouble(refused, view.now)
-        );
-    }
-    if view.spool.as_ref().is_some_and(|spool| spool.is_full) {
-        page.push_str(
-            "<section class=\"notice\" aria-label=\"Spool\">\n<h2>The spool is full</h2>\n\
-             <p>As much waits for outputs as may: nothing more is read until they take some of it. \
-             Nothing is lost for as long as the sites keep their records.</p>\n</section>\n",
-        );
+fn notices(view: &View) -> Markup {
+    html! {
+        @if let Some(refused) = &view.refused {
+            section.notice aria-label="Configuration" {
+                h2 { "The configuration that was read last is refused" }
+                p { "The one before it is in use." }
+                (site_trouble(refused, view.now))
+            }
+        }
+        @if view.spool.as_ref().is_some_and(|spool| spool.is_full) {
+            section.notice aria-label="Spool" {
+                h2 { "The spool is full" }
+                p {
+                    "As much waits for outputs as may: nothing more is read until they take some \
+                     of it. Nothing is lost for as long as the sites keep their records."
+                }
+            }
+        }
     }
 }
 
-fn write_sites(page: &mut String, view: &View, sites: &[(State, &SiteView)]) {
-    page.push_str(
-        "<section aria-labelledby=\"sites\">\n<h2 id=\"sites\">Sites</h2>\n<ul class=\"sites\">\n",
-    );
-    for (state, site) in sites.iter().take(MOST) {
-        write_site(page, *state, site, view.now);
+fn sites_section(sites: &[(State, &SiteView)], now: Timestamp) -> Markup {
+    html! {
+        section aria-labelledby="sites" {
+            h2 id="sites" { "Sites" }
+            ul.sites {
+                @for (state, site) in sites.iter().take(MOST) { (site_item(*state, site, now)) }
+            }
+            @if let Some(more) = sites.len().checked_sub(MOST).filter(|more| *more > 0) {
+                p.soft {
+                    "And " (grouped(more as u64)) " more, which stand no worse; all are in the \
+                     metrics."
+                }
+            }
+        }
     }
-    page.push_str("</ul>\n");
-    if let Some(more) = sites.len().checked_sub(MOST).filter(|more| *more > 0) {
-        let _ = writeln!(
-            page,
-            "<p class=\"soft\">And {} more, which stand no worse; all are in the metrics.</p>",
-            grouped(more as u64)
-        );
-    }
-    page.push_str("</section>\n");
 }
 
-fn write_site(page: &mut String, state: State, site: &SiteView, now: Timestamp) {
+fn site_item(state: State, site: &SiteView, now: Timestamp) -> Markup {
     let (notes, counted) = (&site.notes, site.notes.counted());
-    let (sign, word, class) = state.shown();
     let day = counted.hours.until(now);
     let total: u64 = day.iter().copied().map(u64::from).sum();
-    let name = escaped(&site.name, 200);
-    let _ = write!(
-        page,
-        "<li class=\"{class}\">\n<div class=\"who\"><h3>{name}</h3>\n\
-         <p class=\"state\"><span aria-hidden=\"true\">{sign}</span> {word}</p></div>\n\
-         <div class=\"day\">{}</div>\n<dl>\n",
-        plot(&day, now)
-    );
-    let mut fact = |term: &str, value: &str| {
-        let _ = writeln!(page, "<div><dt>{term}</dt><dd>{value}</dd></div>");
-    };
-    fact(
-        "Lag",
+    let (_, _, class) = state.label();
+    html! {
+        li class=(class) {
+            (heading(&printable(&site.name, 200), state.label()))
+            div.day { (plot(&day, now)) }
+            dl {
+                (fact("Lag", lag(site, now)))
+                (fact("Last success", ago(notes.last_success, now)))
+                (fact("Next pass", next(site)))
+                (fact("24 hours", grouped(total)))
+                (fact("Late", late(&counted.late)))
+                @if let Some(consent) = &notes.consent {
+                    (fact("Consent ends", consent_ends(consent.ends, now)))
+                }
+            }
+            @if let Some(trouble) = &notes.trouble { (site_trouble(trouble, now)) }
+            @if let Some(warning) = notes.consent.as_ref().and_then(|it| it.warning.as_ref()) {
+                div.trouble { p { (printable(warning, 1000)) } }
+            }
+        }
+    }
+}
+
+/// The name of a site or an output, and in what state that is: sign, word and class.
+fn heading(name: &str, (sign, word, _): (&str, &str, &str)) -> Markup {
+    html! {
+        div.who {
+            h3 { (name) }
+            p.state { span aria-hidden="true" { (sign) } " " (word) }
+        }
+    }
+}
+
+fn fact(term: &str, value: impl Render) -> Markup {
+    html! { div { dt { (term) } dd { (value) } } }
+}
+
+fn lag(site: &SiteView, now: Timestamp) -> Markup {
+    let notes = &site.notes;
+    html! {
         // While a log is silent its watermark stands still, and nobody is behind.
-        &match notes.read_until().max(notes.last_success) {
-            Some(at) => format!(
-                "<time datetime=\"{at}\" title=\"read up to {at}\">{}</time>",
-                long(now.since(at))
-            ),
-            None => "–".to_owned(),
-        },
-    );
-    fact("Last success", &ago(notes.last_success, now));
-    fact("Next pass", &next(site));
-    fact("24 hours", &grouped(total));
-    fact("Late", &late(&counted.late));
-    if let Some(consent) = &notes.consent {
-        let left = if consent.ends <= now {
-            "ended".to_owned()
-        } else {
-            format!("in {}", long(consent.ends.since(now)))
-        };
-        let at = consent.ends;
-        fact(
-            "Consent ends",
-            &format!("<time datetime=\"{at}\" title=\"{at}\">{left}</time>"),
-        );
+        @if let Some(at) = notes.read_until().max(notes.last_success) {
+            time datetime=(at) title={ "read up to " (at) } { (long(now.since(at))) }
+        } @else { "–" }
     }
-    page.push_str("</dl>\n");
-    if let Some(its) = &notes.trouble {
-        page.push_str(&trouble(its, now));
+}
+
+fn consent_ends(at: Timestamp, now: Timestamp) -> Markup {
+    html! {
+        time datetime=(at) title=(at) {
+            @if at <= now { "ended" } @else { "in " (long(at.since(now))) }
+        }
     }
-    if let Some(warning) = notes.consent.as_ref().and_then(|it| it.warning.as_ref()) {
-        let warning = escaped(warning, 1000);
-        let _ = writeln!(page, "<div class=\"trouble\"><p>{warning}</p></div>");
-    }
-    page.push_str("</li>\n");
 }
 
 fn next(site: &SiteView) -> String {
@@ -280,35 +302,42 @@ fn next(site: &SiteView) -> String {
 }
 
 /// How many records arrived late, and how late they were.
-fn late(late: &confluence_audit_collector::metrics::Lateness) -> String {
+fn late(late: &Lateness) -> Markup {
     let count = late.count();
-    if count == 0 {
-        return "none".to_owned();
-    }
     // The bucket that holds the latest.
     let latest = late.cumulative().find(|(_, upto)| *upto == count);
-    let latest = match latest.and_then(|(bound, _)| bound) {
-        Some(bound) => format!("within {}", long(Duration::from_secs(bound))),
-        None => "beyond 7 days".to_owned(),
-    };
-    format!("{} <small>{latest}</small>", grouped(count))
+    html! {
+        @if count == 0 { "none" } @else {
+            (grouped(count)) " "
+            small {
+                @match latest.and_then(|(bound, _)| bound) {
+                    Some(bound) => { "within " (long(Duration::from_secs(bound))) }
+                    None => { "beyond 7 days" }
+                }
+            }
+        }
+    }
 }
 
-fn trouble(trouble: &Trouble, now: Timestamp) -> String {
-    format!(
-        "<div class=\"trouble\">\n<p>{} <span class=\"soft\">{}</span></p>\n\
-         <p class=\"remedy\"><strong>What to do:</strong> {}</p>\n</div>\n",
-        escaped(&trouble.message, 2000),
-        ago(Some(trouble.at), now),
-        escaped(&trouble.remedy, 2000)
-    )
+fn site_trouble(trouble: &Trouble, now: Timestamp) -> Markup {
+    let since = ago(Some(trouble.at), now);
+    failure(&trouble.message, &trouble.remedy, Some(since))
 }
 
-fn write_outputs(page: &mut String, view: &View) {
-    page.push_str(
-        "<section aria-labelledby=\"outputs\">\n<h2 id=\"outputs\">Outputs</h2>\n\
-         <ul class=\"outputs\">\n",
-    );
+/// What went wrong, when, and what to do about it.
+fn failure(message: &str, remedy: &str, when: Option<Markup>) -> Markup {
+    html! {
+        div.trouble {
+            p {
+                (printable(message, 2000))
+                @if let Some(when) = when { " " span.soft { (when) } }
+            }
+            p.remedy { strong { "What to do:" } " " (printable(remedy, 2000)) }
+        }
+    }
+}
+
+fn outputs_section(view: &View) -> Markup {
     let mut outputs: Vec<&OutputView> = view.outputs.iter().collect();
     outputs.sort_by_key(|output| {
         (
@@ -316,53 +345,43 @@ fn write_outputs(page: &mut String, view: &View) {
             output.figures.waiting.records == 0,
         )
     });
-    for output in outputs.iter().take(MOST) {
-        write_output(page, output);
+    html! {
+        section aria-labelledby="outputs" {
+            h2 id="outputs" { "Outputs" }
+            ul.outputs {
+                @for output in outputs.iter().take(MOST) { (output_item(output)) }
+            }
+        }
     }
-    page.push_str("</ul>\n</section>\n");
 }
 
-fn write_output(page: &mut String, output: &OutputView) {
+fn output_item(output: &OutputView) -> Markup {
     let figures = &output.figures;
-    let (class, sign, word) = match (&output.trouble, figures.waiting.records) {
-        (Some(_), _) => ("bad", "✕", "takes nothing"),
-        (None, 0) => ("good", "✓", "has everything"),
-        (None, _) => ("new", "…", "catching up"),
+    let label = match (&output.trouble, figures.waiting.records) {
+        (Some(_), _) => ("✕", "takes nothing", "bad"),
+        (None, 0) => ("✓", "has everything", "good"),
+        (None, _) => ("…", "catching up", "new"),
     };
-    let shown = escaped(&output.shown, 500);
-    let _ = write!(
-        page,
-        "<li class=\"{class}\">\n<div class=\"who\"><h3>{shown}</h3>\n\
-         <p class=\"state\"><span aria-hidden=\"true\">{sign}</span> {word}</p></div>\n<dl>\n"
-    );
-    let mut fact = |term: &str, value: &str| {
-        let _ = writeln!(page, "<div><dt>{term}</dt><dd>{value}</dd></div>");
+    let (_, _, class) = label;
+    let waiting = html! {
+        @if figures.waiting.records == 0 { "nothing" } @else {
+            (grouped(figures.waiting.records)) " " small { (show_size(figures.waiting.bytes)) }
+        }
     };
-    let waiting = match figures.waiting.records {
-        0 => "nothing".to_owned(),
-        records => format!(
-            "{} <small>{}</small>",
-            grouped(records),
-            show_size(figures.waiting.bytes)
-        ),
-    };
-    fact("Waiting", &waiting);
-    fact("For", &figures.oldest.map_or("–".to_owned(), long));
-    fact("Delivered", &grouped(figures.records));
-    fact("Failures", &grouped(figures.failures));
-    fact("Refused", &grouped(figures.dead_letters));
-    fact("Unfit", &grouped(figures.unfit));
-    page.push_str("</dl>\n");
-    if let Some((message, remedy)) = &output.trouble {
-        let _ = write!(
-            page,
-            "<div class=\"trouble\">\n<p>{}</p>\n\
-             <p class=\"remedy\"><strong>What to do:</strong> {}</p>\n</div>\n",
-            escaped(message, 2000),
-            escaped(remedy, 2000)
-        );
+    html! {
+        li class=(class) {
+            (heading(&printable(&output.shown, 500), label))
+            dl {
+                (fact("Waiting", waiting))
+                (fact("For", figures.oldest.map_or("–".to_owned(), long)))
+                (fact("Delivered", grouped(figures.records)))
+                (fact("Failures", grouped(figures.failures)))
+                (fact("Refused", grouped(figures.dead_letters)))
+                (fact("Unfit", grouped(figures.unfit)))
+            }
+            @if let Some((message, remedy)) = &output.trouble { (failure(message, remedy, None)) }
+        }
     }
-    page.push_str("</li>\n");
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use confluence_audit_collector::http_server::{Server, Timeouts};
 use confluence_audit_collector::metrics::Dialect;
@@ -122,10 +122,10 @@ async fn guard(State(handler): State<Handler>, request: Request, next: Next) -> 
 async fn status_page(
     State(handler): State<Handler>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Text> {
+) -> Result<Html<String>, Text> {
     let view = handler.view().await?;
     let refreshes = query.as_deref() != Some(page::STILL);
-    Ok(content(page::CONTENT_TYPE, page::html(&view, refreshes)))
+    Ok(Html(page::html(&view, refreshes).into_string()))
 }
 
 async fn style() -> Response {

@@ -1,8 +1,7 @@
-//! Records an hour over the last day, as a small picture with words for those who do not see it.
-
-use std::fmt::Write as _;
+//! Bar chart of records an hour over the last day, with a description for those who do not see it.
 
 use confluence_audit_core::Timestamp;
+use maud::{Markup, html};
 
 use super::words::grouped;
 
@@ -11,34 +10,30 @@ const GAP: usize = 2;
 const HEIGHT: u64 = 36;
 
 /// Twenty-four bars; an hour with any record shows one.
-pub(super) fn plot(day: &[u32], now: Timestamp) -> String {
+pub(super) fn plot(day: &[u32], now: Timestamp) -> Markup {
     let most = day.iter().copied().max().unwrap_or(0);
     let width = day.len() * (BAR + GAP) - GAP;
-    let mut bars = String::new();
-    for (index, count) in day.iter().enumerate() {
-        let x = index * (BAR + GAP);
-        let (class, height) = match u64::from(*count) {
-            0 => (" class=\"none\"", 1),
-            count => {
-                let height = (count * HEIGHT).div_ceil(u64::from(most)).max(3);
-                ("", height)
+    html! {
+        svg role="img" aria-label=(description(day, now)) viewBox={ "0 0 " (width) " " (HEIGHT) }
+            width=(width) height=(HEIGHT) {
+            @for (index, count) in day.iter().enumerate() {
+                @let height = height(*count, most);
+                rect class=[(*count == 0).then_some("none")] x=(index * (BAR + GAP))
+                    y=(HEIGHT - height) width=(BAR) height=(height) rx="1" {}
             }
-        };
-        let _ = write!(
-            bars,
-            "<rect{class} x=\"{x}\" y=\"{}\" width=\"{BAR}\" height=\"{height}\" rx=\"1\"/>",
-            HEIGHT - height
-        );
+        }
     }
-    format!(
-        "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" \
-         height=\"{HEIGHT}\">{bars}</svg>",
-        said(day, now)
-    )
+}
+
+fn height(count: u32, most: u32) -> u64 {
+    match u64::from(count) {
+        0 => 1,
+        count => (count * HEIGHT).div_ceil(u64::from(most)).max(3),
+    }
 }
 
 /// What the picture shows, in a sentence.
-fn said(day: &[u32], now: Timestamp) -> String {
+fn description(day: &[u32], now: Timestamp) -> String {
     let total: u64 = day.iter().copied().map(u64::from).sum();
     if total == 0 {
         return "Records an hour over the last day: none".to_owned();
@@ -66,7 +61,7 @@ mod tests {
         let mut day = [0; 24];
         (day[22], day[23]) = (5_000, 1);
         let at = Timestamp::parse_rfc3339("2026-01-02T03:30:00Z").unwrap();
-        let plot = plot(&day, at);
+        let plot = plot(&day, at).into_string();
         assert_eq!(plot.matches("<rect").count(), 24);
         assert_eq!(plot.matches("class=\"none\"").count(), 22);
         assert!(plot.contains("height=\"36\" rx") && plot.contains("height=\"3\" rx"));

@@ -1,11 +1,12 @@
-//! What the page says and how, whatever a stranger has put into it.
+//! What the status page says and how, whatever a stranger has put into it.
 
 use confluence_audit_collector::metrics::OutputFigures;
 use confluence_audit_collector::spool::Depth;
+use proptest::prelude::*;
 
 use super::*;
 use crate::view::SpoolView;
-use crate::watch::SiteNotes;
+use crate::watch::{ConsentNotes, SiteNotes};
 
 const HOSTILE: &str = "<script>alert(1)</script>\"' onload=x \u{1b}[31m\u{202e}&amp;\n</style>";
 
@@ -24,6 +25,10 @@ fn view(sites: Vec<SiteView>) -> View {
     }
 }
 
+fn page(view: &View) -> String {
+    html(view, true).into_string()
+}
+
 fn site(name: &str) -> SiteView {
     SiteView {
         name: name.to_owned(),
@@ -32,39 +37,59 @@ fn site(name: &str) -> SiteView {
     }
 }
 
-fn hostile_trouble() -> Trouble {
-    Trouble {
+/// A page on which a stranger's text stands wherever it can.
+fn view_of(text: &str) -> View {
+    let trouble = || Trouble {
         at: now(),
-        message: HOSTILE.to_owned(),
-        remedy: HOSTILE.to_owned(),
-    }
+        message: text.to_owned(),
+        remedy: text.to_owned(),
+    };
+    let mut site = site(text);
+    site.notes.trouble = Some(trouble());
+    site.notes.consent = Some(ConsentNotes {
+        ends: now(),
+        warning: Some(text.to_owned()),
+    });
+    let mut view = view(vec![site]);
+    view.refused = Some(trouble());
+    view.outputs = vec![OutputView {
+        shown: text.to_owned(),
+        figures: OutputFigures {
+            name: text.to_owned(),
+            ..OutputFigures::default()
+        },
+        trouble: Some((text.to_owned(), text.to_owned())),
+    }];
+    view
 }
 
 #[test]
 fn nothing_that_a_stranger_wrote_becomes_a_part_of_the_page() {
-    let mut site = site(HOSTILE);
-    site.notes.trouble = Some(hostile_trouble());
-    let mut view = view(vec![site]);
-    view.refused = Some(hostile_trouble());
-    view.outputs = vec![OutputView {
-        shown: HOSTILE.to_owned(),
-        figures: OutputFigures {
-            name: HOSTILE.to_owned(),
-            ..OutputFigures::default()
-        },
-        trouble: Some((HOSTILE.to_owned(), HOSTILE.to_owned())),
-    }];
-    let page = html(&view, true);
+    let view = view_of(HOSTILE);
+    let page = page(&view);
     assert!(!page.contains("<script"), "{page}");
     assert!(!page.contains("</style"), "{page}");
-    assert_eq!(page.matches("&lt;script&gt;").count(), 8);
-    assert!(page.chars().all(|char| char == '\n' || !char.is_control()));
+    assert_eq!(page.matches("&lt;script&gt;").count(), 9);
+    assert!(page.chars().all(|char| !char.is_control()));
     assert!(!page.contains('\u{202e}'));
+}
+
+proptest! {
+    /// Attributes stand in double quotes, so that a single quote ends none.
+    #[test]
+    fn no_text_opens_a_tag_or_ends_an_attribute(text in any::<String>()) {
+        let (page, plain) = (page(&view_of(&text)), page(&view_of("plain")));
+        for char in ['<', '>', '"'] {
+            prop_assert_eq!(page.matches(char).count(), plain.matches(char).count(), "{}", page);
+        }
+        prop_assert!(!plain.contains("='"));
+        prop_assert!(page.chars().all(|char| !char.is_control()));
+    }
 }
 
 #[test]
 fn a_page_has_one_heading_a_language_and_no_script() {
-    let page = html(&view(vec![site("acme"), site("other")]), true);
+    let page = page(&view(vec![site("acme"), site("other")]));
     assert_eq!(page.matches("<h1").count(), 1);
     assert!(page.contains("<html lang=\"en\">") && page.contains("<main>"));
     assert!(!page.contains("<script") && !page.contains("style=\""));
@@ -79,9 +104,9 @@ fn a_page_has_one_heading_a_language_and_no_script() {
 #[test]
 fn who_reads_slowly_can_hold_the_page_still() {
     let view = view(vec![site("acme")]);
-    assert!(html(&view, true).contains("http-equiv=\"refresh\""));
-    assert!(html(&view, true).contains("href=\"/?refresh=off\""));
-    assert!(!html(&view, false).contains("http-equiv=\"refresh\""));
+    assert!(page(&view).contains("http-equiv=\"refresh\""));
+    assert!(page(&view).contains("href=\"/?refresh=off\""));
+    assert!(!html(&view, false).0.contains("http-equiv=\"refresh\""));
 }
 
 #[test]
@@ -95,7 +120,7 @@ fn what_is_wrong_is_said_first_with_what_to_do() {
         limit: 1 << 30,
         is_full: true,
     });
-    let page = html(&full, true);
+    let page = page(&full);
     assert!(
         page.contains("<h1 class=\"bad\">The spool is full</h1>"),
         "{page}"
@@ -106,7 +131,7 @@ fn what_is_wrong_is_said_first_with_what_to_do() {
 #[test]
 fn a_thousand_sites_and_more_are_counted() {
     let sites = (0..1_005).map(|n| site(&format!("site-{n}"))).collect();
-    let page = html(&view(sites), true);
+    let page = page(&view(sites));
     assert_eq!(page.matches("<h3>").count(), 1_000);
     assert!(page.contains("And 5 more"));
 }
