@@ -1,6 +1,7 @@
 //! Authentication: the headers that a request carries to be let in.
 
 mod api_token;
+mod authorization_state;
 mod bearer;
 mod oauth;
 mod service_account;
@@ -15,6 +16,7 @@ use http::HeaderMap;
 use crate::{Error, ErrorKind, Origin};
 
 pub use api_token::ApiToken;
+pub use authorization_state::{CHANCE, LIMIT, States, Verdict};
 pub use oauth::{OAuth, OAuthApp};
 pub use service_account::ServiceAccount;
 pub use token_store::{LockedTokens, MemoryTokenStore, TokenSet, TokenStore};

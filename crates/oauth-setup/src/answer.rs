@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::remedy;
-use crate::state::{States, Verdict};
+use confluence_audit_core::{States, Verdict};
 
 /// Why an answer brings no code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::state::{CHANCE, LIMIT};
+    use confluence_audit_core::{CHANCE, LIMIT};
 
     const NOW: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 

@@ -10,7 +10,6 @@ mod redirect;
 mod remedy;
 mod report;
 mod setup;
-mod state;
 mod terminal;
 
 use std::process::ExitCode;

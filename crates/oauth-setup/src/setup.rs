@@ -25,8 +25,8 @@ use crate::listener::{Answer, Listener};
 use crate::redirect::Redirect;
 use crate::remedy;
 use crate::report;
-use crate::state::{CHANCE, LIMIT, States};
 use crate::terminal::{Lines, say};
+use confluence_audit_core::{CHANCE, LIMIT, States};
 
 const API: &str = "https://api.atlassian.com";
 const AUTH: &str = "https://auth.atlassian.com";

@@ -8,35 +8,38 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use confluence_audit_core::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::Timestamp;
+
 /// How long an answer is taken.
-pub(crate) const LIMIT: Duration = Duration::from_mins(5);
+pub const LIMIT: Duration = Duration::from_mins(5);
 
 /// 256 bits that nobody can guess.
-pub(crate) const CHANCE: usize = 32;
+pub const CHANCE: usize = 32;
 const TIME: usize = 8;
 const SIGNATURE: usize = 32;
 
 /// What a state turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// Made by this app for this redirect address.
     Ours,
     /// Ours, from longer ago than an answer is taken.
     TooOld,
+    /// Made by somebody else.
     NotOurs,
 }
 
 /// Makes states and knows them again.
 #[derive(Clone)]
-pub(crate) struct States {
+pub struct States {
     key: [u8; 32],
 }
 
 impl States {
     /// For one app and one redirect address.
-    pub(crate) fn new(client_secret: &SecretString, redirect_uri: &str) -> Self {
+    pub fn new(client_secret: &SecretString, redirect_uri: &str) -> Self {
         let secret = client_secret.expose_secret().as_bytes();
         let key = blake3::derive_key("confluence-audit-oauth-setup state v1", secret);
         let key = blake3::keyed_hash(&key, redirect_uri.as_bytes());
@@ -46,7 +49,7 @@ impl States {
     }
 
     /// A new state.
-    pub(crate) fn make(&self, chance: [u8; CHANCE], now: Timestamp) -> String {
+    pub fn make(&self, chance: [u8; CHANCE], now: Timestamp) -> String {
         let mut state = Vec::with_capacity(CHANCE + TIME + SIGNATURE);
         state.extend_from_slice(&chance);
         state.extend_from_slice(&now.as_millis().to_be_bytes());
@@ -56,7 +59,7 @@ impl States {
     }
 
     /// Whether `state` is one of ours, compared in constant time.
-    pub(crate) fn check(&self, state: &str, now: Timestamp) -> Verdict {
+    pub fn check(&self, state: &str, now: Timestamp) -> Verdict {
         let state = URL_SAFE_NO_PAD.decode(state).unwrap_or_default();
         let Some((signed, signature)) = state.split_last_chunk::<SIGNATURE>() else {
             return Verdict::NotOurs;
