@@ -16,10 +16,13 @@ use http::HeaderMap;
 use crate::{Error, ErrorKind, Origin};
 
 pub use api_token::ApiToken;
-pub use authorization_state::{CHANCE, LIMIT, States, Verdict};
+pub use authorization_state::{AuthorizationStates, StateVerdict};
 pub use oauth::{OAuth, OAuthApp};
 pub use service_account::ServiceAccount;
 pub use token_store::{LockedTokens, MemoryTokenStore, TokenSet, TokenStore};
+
+/// What a token needs to read the audit log of Confluence: a granular scope.
+pub(crate) const AUDIT_SCOPE: &str = "read:audit-log:confluence";
 
 /// A credential for one origin.
 ///

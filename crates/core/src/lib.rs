@@ -52,8 +52,8 @@ pub use self::http::rate_limit;
 pub use self::http::retry::RetryPolicy;
 pub use self::http::{Answer, Gate, Http, HttpBuilder, HttpStats};
 pub use auth::{
-    ApiToken, Authenticator, CHANCE, LIMIT, LockedTokens, MemoryTokenStore, OAuth, OAuthApp,
-    ServiceAccount, States, TokenSet, TokenStore, Verdict,
+    ApiToken, Authenticator, AuthorizationStates, LockedTokens, MemoryTokenStore, OAuth, OAuthApp,
+    ServiceAccount, StateVerdict, TokenSet, TokenStore,
 };
 pub use client::page::Page;
 pub use client::pager::{Pager, Position};

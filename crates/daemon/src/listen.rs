@@ -1,4 +1,4 @@
-//! Where the status page is served, if anywhere.
+//! Listen address of the HTTP side, or `off`.
 
 use std::net::SocketAddr;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The status page: how everything stands, at a glance, on a phone or on a wall.
+//! Status page: how everything stands, at a glance, on a phone or on a wall.
 //!
 //! HTML without scripts, by maud, which escapes every value. What comes from a site, a record or an
 //! error goes through [`printable`] besides; each state has a word and a sign beside its colour.

@@ -1,12 +1,11 @@
-//! What the service answers when a person was asked: a code, or why there is none.
+//! Authorisation response (RFC 6749, 4.1.2): a code, or why there is none.
 
 use confluence_audit_collector::{Error, ErrorKind};
-use confluence_audit_core::{Timestamp, printable};
+use confluence_audit_core::{AuthorizationStates, StateVerdict, Timestamp, printable};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::remedy;
-use confluence_audit_core::{States, Verdict};
 
 /// Why an answer brings no code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub(crate) enum Refusal {
 /// Why there is no code in it.
 pub(crate) fn read(
     callback: &Url,
-    states: &States,
+    states: &AuthorizationStates,
     now: Timestamp,
 ) -> Result<SecretString, Refusal> {
     let value = |name: &str| {
@@ -38,9 +37,9 @@ pub(crate) fn read(
     };
     // First of all: whatever else it says, it must be an answer to us.
     match states.check(&value("state").unwrap_or_default(), now) {
-        Verdict::Ours => {}
-        Verdict::TooOld => return Err(Refusal::Expired),
-        Verdict::NotOurs => return Err(Refusal::WrongState),
+        StateVerdict::Valid => {}
+        StateVerdict::Expired => return Err(Refusal::Expired),
+        StateVerdict::Foreign => return Err(Refusal::WrongState),
     }
     match (value("error"), value("code")) {
         (Some(error), _) if error == "access_denied" => Err(Refusal::Declined),
@@ -78,9 +77,9 @@ impl Refusal {
                 "the answer came too late: it is taken for five minutes".to_owned(),
                 remedy::AGAIN.to_owned(),
             ),
-            Self::Service(said) => (
-                format!("the service refused to ask for consent: {said}"),
-                remedy::service_refused(said),
+            Self::Service(reason) => (
+                format!("the service refused to ask for consent: {reason}"),
+                remedy::service_refused(reason),
             ),
             Self::Empty => (
                 "the callback address holds no code".to_owned(),
@@ -97,13 +96,15 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use confluence_audit_core::{CHANCE, LIMIT};
 
     const NOW: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 
     fn answer(query: &str, now: Timestamp) -> Result<String, Refusal> {
-        let states = States::new(&"secret".into(), "https://x/callback");
-        let query = query.replace("STATE", &states.make([1; CHANCE], NOW));
+        let states = AuthorizationStates::new(&"secret".into(), "https://x/callback");
+        let query = query.replace(
+            "STATE",
+            &states.make([1; AuthorizationStates::RANDOM_BYTES], NOW),
+        );
         let url = Url::parse(&format!("https://x/callback?{query}")).expect("a URL");
         read(&url, &states, now).map(|code| code.expose_secret().to_owned())
     }
@@ -127,15 +128,15 @@ mod tests {
     fn each_refusal_is_told_apart() {
         let declined = answer("error=access_denied&state=STATE", NOW);
         assert_eq!(declined, Err(Refusal::Declined));
-        let late = NOW.saturating_add(2 * LIMIT);
+        let late = NOW.saturating_add(2 * AuthorizationStates::LIFETIME);
         assert_eq!(answer("code=c&state=STATE", late), Err(Refusal::Expired));
         let odd = answer(
             "error=invalid_scope&error_description=bad%1B[2J&state=STATE",
             NOW,
         );
-        let Err(Refusal::Service(said)) = odd else {
+        let Err(Refusal::Service(reason)) = odd else {
             panic!("{odd:?}")
         };
-        assert!(said.starts_with("invalid_scope: bad") && !said.contains('\u{1b}'));
+        assert!(reason.starts_with("invalid_scope: bad") && !reason.contains('\u{1b}'));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be said on the command line and in the environment.
+//! Command line and environment.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Which of the sites that a consent reaches is collected.
+//! Site selection: which of the sites that a consent reaches is collected.
 
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Origin, Site};

@@ -1,4 +1,4 @@
-//! The redirect listener (RFC 8252): this host alone, one path, one success, and it is gone.
+//! Loopback redirect listener (RFC 8252): this host alone, one path, one success, and it is gone.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

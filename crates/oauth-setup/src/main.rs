@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod authorization;
 mod browser;
 mod choice;
 mod listener;

@@ -1,4 +1,4 @@
-//! The page that the browser shows in the end, by maud. It holds fixed words alone: nothing of the
+//! Result page that the browser shows in the end, by maud. It holds fixed words alone: nothing of the
 //! address that led to it, and nothing secret.
 
 use axum::http::StatusCode;
@@ -134,7 +134,7 @@ impl IntoResponse for Page {
     }
 }
 
-/// The address holds the code: nothing is fetched that it could be told to, and nobody frames it.
+/// The address holds the code: the page fetches nothing, and nobody frames it.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
                                                   base-uri 'none'; form-action 'none'; \
                                                   frame-ancestors 'none'";

@@ -1,4 +1,4 @@
-//! The redirect address: where the service sends the browser with its answer.
+//! Redirect URI: where the service sends the browser with its answer.
 
 use std::fmt;
 use std::str::FromStr;

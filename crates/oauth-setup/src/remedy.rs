@@ -1,4 +1,4 @@
-//! What to do about each way in which a consent can fail, and where in the developer console.
+//! Errors of the set-up with their remedies, and where in the developer console those are.
 
 use confluence_audit_collector::{Error, ErrorKind};
 use confluence_audit_core::{self as core, Site, printable};
@@ -28,8 +28,8 @@ pub(crate) fn redirect_place(redirect: &Redirect) -> String {
 }
 
 /// The service answered the question for consent with an error of its own.
-pub(crate) fn service_refused(said: &str) -> String {
-    if said.contains("scope") {
+pub(crate) fn service_refused(reason: &str) -> String {
+    if reason.contains("scope") {
         format!(
             "Add the scope to the app and run this again: {}.",
             scope_place()

@@ -1,4 +1,4 @@
-//! What was set up: how long it lasts, how to collect with it, and the configuration to use.
+//! Result of the set-up: how long it lasts, how to collect with it, and the configuration to use.
 
 use std::io::{self, Write as _};
 use std::path::Path;

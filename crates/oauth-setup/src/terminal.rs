@@ -1,4 +1,4 @@
-//! Lines that a person types or pastes, or that a script pipes in.
+//! Terminal: lines that a person types or pastes or a script pipes in, and what is said back.
 
 use std::io::BufRead as _;
 use std::thread;

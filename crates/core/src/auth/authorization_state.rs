@@ -1,9 +1,10 @@
-//! The state of an authorisation: proof that an answer belongs to a question of ours.
+//! The `state` of an authorisation request: proof that an answer belongs to a question of ours.
 //!
-//! It is made from chance and the time, and signed with a key that comes from the client secret.
-//! So a second run can tell that an answer is to the first one's question, without anything kept
-//! in between, and nobody without the secret can make one.
+//! It is made from random bytes and the time, and signed with a key that comes from the client
+//! secret. So a second run can tell that an answer is to the first one's question, without anything
+//! kept in between, and nobody without the secret can make one.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,32 +13,34 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Timestamp;
 
-/// How long an answer is taken.
-pub const LIMIT: Duration = Duration::from_mins(5);
-
-/// 256 bits that nobody can guess.
-pub const CHANCE: usize = 32;
+const RANDOM: usize = AuthorizationStates::RANDOM_BYTES;
 const TIME: usize = 8;
 const SIGNATURE: usize = 32;
 
 /// What a state turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Made by this app for this redirect address.
-    Ours,
-    /// Ours, from longer ago than an answer is taken.
-    TooOld,
-    /// Made by somebody else.
-    NotOurs,
+pub enum StateVerdict {
+    /// Made by this app for this redirect address, and young enough.
+    Valid,
+    /// As [`Valid`](Self::Valid), but older than [`AuthorizationStates::LIFETIME`].
+    Expired,
+    /// Not made by this app, or for another redirect address.
+    Foreign,
 }
 
-/// Makes states and knows them again.
+/// Makes states for authorisation requests, and checks those of the answers.
 #[derive(Clone)]
-pub struct States {
+pub struct AuthorizationStates {
     key: [u8; 32],
 }
 
-impl States {
+impl AuthorizationStates {
+    /// How long the answer to a request is accepted.
+    pub const LIFETIME: Duration = Duration::from_mins(5);
+
+    /// So many random bytes are in a state: nobody can guess them.
+    pub const RANDOM_BYTES: usize = 32;
+
     /// For one app and one redirect address.
     pub fn new(client_secret: &SecretString, redirect_uri: &str) -> Self {
         let secret = client_secret.expose_secret().as_bytes();
@@ -48,10 +51,10 @@ impl States {
         }
     }
 
-    /// A new state.
-    pub fn make(&self, chance: [u8; CHANCE], now: Timestamp) -> String {
-        let mut state = Vec::with_capacity(CHANCE + TIME + SIGNATURE);
-        state.extend_from_slice(&chance);
+    /// A new state; `random` comes from a cryptographic generator, which this library has none of.
+    pub fn make(&self, random: [u8; Self::RANDOM_BYTES], now: Timestamp) -> String {
+        let mut state = Vec::with_capacity(RANDOM + TIME + SIGNATURE);
+        state.extend_from_slice(&random);
         state.extend_from_slice(&now.as_millis().to_be_bytes());
         let signature = self.sign(&state);
         state.extend_from_slice(signature.as_bytes());
@@ -59,27 +62,35 @@ impl States {
     }
 
     /// Whether `state` is one of ours, compared in constant time.
-    pub fn check(&self, state: &str, now: Timestamp) -> Verdict {
+    pub fn check(&self, state: &str, now: Timestamp) -> StateVerdict {
         let state = URL_SAFE_NO_PAD.decode(state).unwrap_or_default();
         let Some((signed, signature)) = state.split_last_chunk::<SIGNATURE>() else {
-            return Verdict::NotOurs;
+            return StateVerdict::Foreign;
         };
         // The comparison of blake3's hashes takes the same time whatever they are.
         if self.sign(signed) != *signature {
-            return Verdict::NotOurs;
+            return StateVerdict::Foreign;
         }
         let Some((_, made)) = signed.split_last_chunk::<TIME>() else {
-            return Verdict::NotOurs;
+            return StateVerdict::Foreign;
         };
         let made = Timestamp::from_millis(i64::from_be_bytes(*made));
-        if now.since(made) > LIMIT {
-            return Verdict::TooOld;
+        if now.since(made) > Self::LIFETIME {
+            return StateVerdict::Expired;
         }
-        Verdict::Ours
+        StateVerdict::Valid
     }
 
     fn sign(&self, bytes: &[u8]) -> blake3::Hash {
         blake3::keyed_hash(&self.key, bytes)
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for AuthorizationStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationStates")
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,22 +100,26 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 
-    fn states(secret: &str, redirect: &str) -> States {
-        States::new(&secret.into(), redirect)
+    fn states(secret: &str, redirect: &str) -> AuthorizationStates {
+        AuthorizationStates::new(&secret.into(), redirect)
     }
 
     #[test]
     fn only_who_has_the_secret_makes_a_state() {
         let ours = states("secret", "https://x/callback");
-        let state = ours.make([7; CHANCE], NOW);
-        assert_eq!(ours.check(&state, NOW), Verdict::Ours);
+        let state = ours.make([7; RANDOM], NOW);
+        assert_eq!(ours.check(&state, NOW), StateVerdict::Valid);
         let again = states("secret", "https://x/callback");
-        assert_eq!(again.check(&state, NOW), Verdict::Ours, "in another run");
+        assert_eq!(
+            again.check(&state, NOW),
+            StateVerdict::Valid,
+            "in another run"
+        );
         for other in [
             states("other", "https://x/callback"),
             states("secret", "https://x/other"),
         ] {
-            assert_eq!(other.check(&state, NOW), Verdict::NotOurs);
+            assert_eq!(other.check(&state, NOW), StateVerdict::Foreign);
         }
         for changed in [
             String::new(),
@@ -114,23 +129,27 @@ mod tests {
             format!("{state}A"),
             "!".to_owned(),
         ] {
-            assert_eq!(ours.check(&changed, NOW), Verdict::NotOurs, "{changed}");
+            assert_eq!(
+                ours.check(&changed, NOW),
+                StateVerdict::Foreign,
+                "{changed}"
+            );
         }
     }
 
     #[test]
     fn an_answer_is_taken_for_five_minutes() {
         let states = states("secret", "https://x/callback");
-        let state = states.make([7; CHANCE], NOW);
-        let then = NOW.saturating_add(LIMIT);
-        assert_eq!(states.check(&state, then), Verdict::Ours);
+        let state = states.make([7; RANDOM], NOW);
+        let then = NOW.saturating_add(AuthorizationStates::LIFETIME);
+        assert_eq!(states.check(&state, then), StateVerdict::Valid);
         let later = then.saturating_add(Duration::from_millis(1));
-        assert_eq!(states.check(&state, later), Verdict::TooOld);
+        assert_eq!(states.check(&state, later), StateVerdict::Expired);
     }
 
     #[test]
     fn a_state_fits_into_an_address_as_it_is() {
-        let state = states("secret", "https://x").make([255; CHANCE], NOW);
+        let state = states("secret", "https://x").make([255; RANDOM], NOW);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         assert!(state.chars().all(plain), "{state}");
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::Serializer;
 
 use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
-use super::{Authenticator, TokenSet, TokenStore};
+use super::{AUDIT_SCOPE, Authenticator, TokenSet, TokenStore};
 use crate::{Error, ErrorKind, Http, Origin, Timestamp};
 
 /// How long a refresh token works on after its first use.
@@ -32,6 +33,22 @@ impl OAuthApp {
             client_id: client_id.into(),
             client_secret,
         }
+    }
+
+    /// The address at which a person consents to have the audit log read, also when they are gone
+    /// (`offline_access`). The answer comes to `redirect_uri`, with `state` as it is here: see
+    /// [`AuthorizationStates`](crate::AuthorizationStates).
+    pub fn authorization_url(&self, redirect_uri: &str, state: &str) -> String {
+        let query = Serializer::new(String::new())
+            .append_pair("audience", "api.atlassian.com")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("scope", &format!("{AUDIT_SCOPE} offline_access"))
+            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("state", state)
+            .append_pair("response_type", "code")
+            .append_pair("prompt", "consent")
+            .finish();
+        format!("{}/authorize?{query}", self.auth)
     }
 
     /// Trades the code of a consent for its first tokens. A code works once.
@@ -130,5 +147,24 @@ impl Authenticator for OAuth {
 
     async fn rejected(&self, headers: &HeaderMap) -> bool {
         self.0.rejected(headers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_asked_for_the_audit_log_and_for_no_more() {
+        let auth = Origin::parse("https://auth.atlassian.com").unwrap();
+        let app = OAuthApp::new(auth, "an id", "canary-secret".into());
+        let url = app.authorization_url("http://localhost:9320/callback", "a&b");
+        assert_eq!(
+            url,
+            "https://auth.atlassian.com/authorize?audience=api.atlassian.com&client_id=an+id\
+             &scope=read%3Aaudit-log%3Aconfluence+offline_access\
+             &redirect_uri=http%3A%2F%2Flocalhost%3A9320%2Fcallback&state=a%26b\
+             &response_type=code&prompt=consent"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::AUDIT_SCOPE;
 use crate::http::{Request, failure};
 use crate::json::decode;
 use crate::{Authenticator, Error, ErrorKind, Http, Origin, printable};
@@ -58,9 +59,7 @@ pub struct Site {
 impl Site {
     /// Whether the credential may read the audit log there.
     pub fn has_audit_scope(&self) -> bool {
-        self.scopes
-            .iter()
-            .any(|scope| scope == "read:audit-log:confluence")
+        self.scopes.iter().any(|scope| scope == AUDIT_SCOPE)
     }
 }
 
