@@ -195,6 +195,7 @@ fn what_the_site_has_forgotten_is_not_held_against_the_files() {
     comparison.take(&TimedRecord {
         time: at(2),
         record: record(&line(2, "kept")),
+        is_own_time: true,
     });
     assert!(comparison.has_unknown());
     let done = comparison.finish(Some(at(50)));
