@@ -61,7 +61,7 @@ fn run(consent: &Consent, mut command: Command) -> Done {
 fn stopper(consent: &Consent) -> Option<PathBuf> {
     let source = consent.path("tmp/stop.c");
     let library = consent.path("tmp/stop.so");
-    fs::write(&source, include_str!("../../xtask/src/torture/stop.c")).unwrap();
+    fs::write(&source, include_str!("../../xtask/src/torture/inject.c")).unwrap();
     let built = Command::new("cc")
         .args(["-O1", "-shared", "-fPIC", "-o"])
         .args([&library, &source])
