@@ -4,16 +4,16 @@
 //! everything that the site retains a second time, and without a word.
 
 mod check;
+mod checksum;
 mod chunk;
 mod commit;
-mod fault;
-mod file;
+mod connection;
+mod error;
 mod pack;
 mod queue;
-mod repair;
+mod recover;
 mod rows;
 mod schema;
-mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,8 +29,10 @@ use rusqlite::{Transaction, params};
 
 use self::check::contradictions;
 use self::commit::{rewind, write_commit};
-use self::fault::Fault;
-use self::file::{FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone};
+use self::connection::{
+    FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone,
+};
+use self::error::Fault;
 use self::queue::{confirm, depth_behind, pending, register, retain};
 use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
@@ -39,7 +41,7 @@ use crate::fs::unusable;
 use crate::output::OutputName;
 use crate::{Error, Result, SiteId};
 
-pub use self::repair::{Repair, Repaired};
+pub use self::recover::{Repair, Repaired};
 
 /// The spool in one SQLite file of the state directory.
 ///

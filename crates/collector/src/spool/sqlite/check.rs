@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chunk::Chunk;
 use super::commit::last_seq;
-use super::fault::Fault;
+use super::error::Fault;
 use super::rows::{address_row, output_names, output_row, site_names, site_row};
 use super::time;
 use crate::Result;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use confluence_audit_core::{Fingerprint, RawRecord};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::fault::Fault;
-use super::seal::{is_sealed, seal};
+use super::checksum::{is_sealed, seal};
+use super::error::Fault;
 use crate::Result;
 
 /// A chunk that has reached this many bytes takes no more records.

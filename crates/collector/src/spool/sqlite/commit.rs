@@ -6,9 +6,9 @@ use std::ops::Range;
 use confluence_audit_core::{Fingerprint, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 
+use super::checksum::seal_site;
 use super::chunk::{Chunk, Writer};
-use super::fault::Fault;
-use super::seal::seal_site;
+use super::error::Fault;
 use crate::spool::{Commit, SiteState};
 use crate::{Result, SiteId};
 use confluence_audit_core::read::NewRecord;

@@ -3,9 +3,9 @@
 use confluence_audit_core::Fingerprint;
 use rusqlite::Connection;
 
+use super::checksum::{RecordRow, is_sealed, record_seal};
 use super::chunk::Writer;
-use super::fault::Fault;
-use super::seal::{RecordRow, is_sealed, record_seal};
+use super::error::Fault;
 use crate::Result;
 
 /// Puts what is in the table `record` into chunks, and goes on numbering where it ended. A row

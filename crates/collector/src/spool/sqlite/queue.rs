@@ -5,10 +5,10 @@ use std::sync::Arc;
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Transaction, params};
 
+use super::checksum::output_seal;
 use super::chunk::{Chunk, delete_up_to, delete_what_all_have};
-use super::fault::Fault;
+use super::error::Fault;
 use super::rows::output_row;
-use super::seal::output_seal;
 use super::store::vacuum;
 use super::time;
 use crate::output::OutputName;

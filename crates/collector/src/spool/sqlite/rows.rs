@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::fault::Fault;
+use super::checksum::{address_seal, is_sealed, output_seal, site_seal};
+use super::error::Fault;
 use super::queue::depth_behind;
-use super::seal::{address_seal, is_sealed, output_seal, site_seal};
 use super::time;
 use crate::output::OutputName;
 use crate::spool::{OutputOverview, OutputState, Overview, SiteOverview, SiteState};

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::checksum::seal_all;
 use super::chunk::{delete_what_all_have, name_again};
-use super::fault::Fault;
+use super::error::Fault;
 use super::pack::pack;
-use super::seal::seal_all;
 use crate::Result;
 
 /// `CAud` in ASCII: tells `file(1)`, and us, whose database it is.

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::fault::Fault;
-use super::file::{beside, connect_read_only};
+use super::connection::{beside, connect_read_only};
+use super::error::Fault;
 use crate::{Error, ErrorKind, Result};
 
 /// How often a spool is looked at until it holds still.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use super::file::PAGE;
+use super::checksum::{RecordRow, record_seal, seal_all};
+use super::connection::PAGE;
 use super::pack::pack;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
-use super::seal::{RecordRow, record_seal, seal_all};
 use super::*;
 use crate::ErrorKind;
 use crate::spool::conformance::{self, Store as Reopens};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rusqlite::{Connection, Row, params};
 
 use crate::Result;
-use crate::spool::sqlite::fault::Fault;
+use crate::spool::sqlite::error::Fault;
 
 /// How often a broken page may be run into until the rest of a table is given up.
 const PROBES: u32 = 20_000;

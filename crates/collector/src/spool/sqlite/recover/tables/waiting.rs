@@ -10,10 +10,10 @@ use rusqlite::{Connection, Row, params};
 use super::{Salvage, Site};
 use crate::Result;
 use crate::spool::sqlite::check::line_problem;
+use crate::spool::sqlite::checksum::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
 use crate::spool::sqlite::chunk::{Chunk, Stored};
-use crate::spool::sqlite::fault::Fault;
-use crate::spool::sqlite::repair::read::{read_from_both_ends, read_span};
-use crate::spool::sqlite::seal::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
+use crate::spool::sqlite::error::Fault;
+use crate::spool::sqlite::recover::read::{read_from_both_ends, read_span};
 use confluence_audit_core::read::lookback::{Lookback, longest};
 
 /// Stands in for an output whose position is lost.

@@ -3,7 +3,7 @@
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Row, params};
 
-use super::fault::Fault;
+use super::error::Fault;
 use crate::Result;
 
 /// What tells that a site's row is as it was written.

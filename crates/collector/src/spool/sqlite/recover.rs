@@ -10,7 +10,7 @@
 
 mod copy;
 mod read;
-mod salvage;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +24,13 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use self::copy::{Tables, copy_what_is_readable, first_page, put_first_page, tables};
-use self::salvage::Salvage;
+use self::tables::Salvage;
 use super::SqliteSpool;
 use super::check::contradictions;
-use super::fault::Fault;
-use super::file::{FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there};
+use super::connection::{
+    FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there,
+};
+use super::error::Fault;
 use super::schema::schema_version;
 use crate::fs::{sync_directory, unusable};
 use crate::state::Lock;

@@ -9,11 +9,11 @@ use rusqlite::{Connection, params};
 use super::Repaired;
 use super::read::{read_from_both_ends, read_span};
 use crate::Result;
+use crate::spool::sqlite::checksum::{address_seal, is_sealed, seal_all, seal_site, site_seal};
 use crate::spool::sqlite::chunk::delete_what_all_have;
 use crate::spool::sqlite::commit::count_what_is_spooled;
-use crate::spool::sqlite::fault::Fault;
+use crate::spool::sqlite::error::Fault;
 use crate::spool::sqlite::pack::{pack_rows, set_last_seq};
-use crate::spool::sqlite::seal::{address_seal, is_sealed, seal_all, seal_site, site_seal};
 
 /// From a damaged database into an empty one.
 pub(super) struct Salvage<'a> {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 
 use super::check::{check_positions, check_sealed_rows};
-use super::fault::Fault;
+use super::error::Fault;
 use super::queue::KEPT_FREE;
 use super::schema::{MIGRATIONS, check_schema, migrate, schema_version};
 use crate::Result;

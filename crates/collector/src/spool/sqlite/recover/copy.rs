@@ -8,8 +8,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::Result;
-use crate::spool::sqlite::fault::Fault;
-use crate::spool::sqlite::file::{PAGE, connect};
+use crate::spool::sqlite::connection::{PAGE, connect};
+use crate::spool::sqlite::error::Fault;
 use crate::spool::sqlite::schema::{MIGRATIONS, check_schema, schema_version};
 
 /// A disk fails in blocks that are no larger.
