@@ -32,7 +32,7 @@ use self::commit::{rewind, write_commit};
 use self::connection::{
     FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone,
 };
-use self::error::Fault;
+use self::error::StoreError;
 use self::queue::{confirm, depth_behind, pending, register, retain};
 use self::rows::{address_row, output_row, overview, set_address, site_row};
 use self::store::{Footprint, Store};
@@ -71,7 +71,7 @@ impl SqliteSpool {
             Err(error) => return Err(unusable(&path, error)),
         }
         let connection =
-            check_and_migrate(&path).map_err(|fault| fault.explain(&path, "opening it"))?;
+            check_and_migrate(&path).map_err(|error| error.explain(&path, "opening it"))?;
         Ok(Self {
             store: Arc::new(Mutex::new(Store {
                 path,
@@ -108,7 +108,7 @@ impl SqliteSpool {
         }
         let seen = Footprint::of(&path);
         let connection =
-            connect_read_only(&path).map_err(|fault| fault.explain(&path, "opening it"))?;
+            connect_read_only(&path).map_err(|error| error.explain(&path, "opening it"))?;
         Ok(Some(Self {
             store: Arc::new(Mutex::new(Store {
                 path,
@@ -124,7 +124,7 @@ impl SqliteSpool {
     async fn transaction<T: Send + 'static>(
         &self,
         what: &'static str,
-        work: impl Fn(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(&self.store);
         let done = tokio::task::spawn_blocking(move || {
@@ -265,7 +265,7 @@ impl Spool for SqliteSpool {
     async fn rewind(&self, site: &SiteId, to: Timestamp) -> Result<SiteState> {
         let site = site.clone();
         self.transaction("rewinding a site", move |transaction| {
-            let unknown = || Fault::Rule(format!("the site {site} was never committed"));
+            let unknown = || StoreError::Rule(format!("the site {site} was never committed"));
             let (id, state) = site_row(transaction, &site)?.ok_or_else(unknown)?;
             rewind(transaction, id, &site, &state, to)?;
             Ok(site_row(transaction, &site)?.ok_or_else(unknown)?.1)

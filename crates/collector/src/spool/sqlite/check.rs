@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chunk::Chunk;
 use super::commit::last_seq;
-use super::error::Fault;
+use super::error::StoreError;
 use super::rows::{address_row, output_names, output_row, site_names, site_row};
 use super::time;
 use crate::Result;
@@ -15,7 +15,7 @@ use crate::Result;
 const NAMED: usize = 100;
 
 /// What SQLite finds broken, and what our own rules do.
-pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, Fault> {
+pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
     {
         let mut check = transaction.prepare("PRAGMA integrity_check(100)")?;
@@ -43,7 +43,7 @@ pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, Fa
             ));
         }
     }
-    check_sealed_rows(transaction, &mut found)?;
+    check_rows(transaction, &mut found)?;
     check_positions(transaction, &mut found)?;
     check_records(transaction, &mut found)?;
     found.truncate(NAMED);
@@ -51,12 +51,12 @@ pub(super) fn contradictions(transaction: &Connection) -> Result<Vec<String>, Fa
 }
 
 /// The rows from which a wrong number would lose records.
-pub(super) fn check_sealed_rows(
+pub(super) fn check_rows(
     transaction: &Connection,
     found: &mut Vec<String>,
-) -> Result<(), Fault> {
-    let mut note = |fault: Fault| match fault {
-        Fault::Damaged(verdict) => {
+) -> Result<(), StoreError> {
+    let mut note = |error: StoreError| match error {
+        StoreError::Damaged(verdict) => {
             found.push(verdict);
             Ok(())
         }
@@ -65,17 +65,17 @@ pub(super) fn check_sealed_rows(
     for site in site_names(transaction)? {
         match site_row(transaction, &site) {
             Ok(Some((_, state))) if state.watermark.is_some() != state.counted_from.is_some() => {
-                note(Fault::Damaged(format!(
+                note(StoreError::Damaged(format!(
                     "the site {site} has one of watermark and beginning of counts"
                 )))?;
             }
             Ok(_) => {}
-            Err(fault) => note(fault)?,
+            Err(error) => note(error)?,
         }
     }
     for output in output_names(transaction)? {
-        if let Err(fault) = output_row(transaction, &output) {
-            note(fault)?;
+        if let Err(error) = output_row(transaction, &output) {
+            note(error)?;
         }
     }
     let addresses: Vec<String> = transaction
@@ -83,8 +83,8 @@ pub(super) fn check_sealed_rows(
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for address in addresses {
-        if let Err(fault) = address_row(transaction, &address) {
-            note(fault)?;
+        if let Err(error) = address_row(transaction, &address) {
+            note(error)?;
         }
     }
     Ok(())
@@ -94,7 +94,7 @@ pub(super) fn check_sealed_rows(
 pub(super) fn check_positions(
     transaction: &Connection,
     found: &mut Vec<String>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let last = last_seq(transaction)?;
     let mut check = transaction.prepare(
         "SELECT 'the output ' || name, seq FROM output WHERE seq > ?1 OR seq < 0
@@ -122,7 +122,7 @@ pub(super) fn check_positions(
     Ok(())
 }
 
-fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<(), Fault> {
+fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<(), StoreError> {
     let mut check = transaction.prepare(&format!(
         "SELECT {}, counted_from FROM chunk LEFT JOIN site ON site.id = chunk.site ORDER BY last",
         Chunk::COLUMNS
@@ -135,7 +135,7 @@ fn check_records(transaction: &Connection, found: &mut Vec<String>) -> Result<()
         && let Some(row) = rows.next()?
     {
         let chunk = match Chunk::read(row) {
-            Err(Fault::Damaged(verdict)) => {
+            Err(StoreError::Damaged(verdict)) => {
                 found.push(verdict);
                 continue;
             }

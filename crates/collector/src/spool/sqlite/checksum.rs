@@ -1,20 +1,20 @@
-//! Seals: a hash of itself in each row from which a wrong number would lose records.
+//! Checksums: a hash of itself in each row from which a wrong number would lose records.
 
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Row, params};
 
-use super::error::Fault;
+use super::error::StoreError;
 use crate::Result;
 
 /// What tells that a site's row is as it was written.
-pub(super) fn site_seal(
+pub(super) fn site_checksum(
     id: i64,
     name: &str,
     watermark: Option<i64>,
     counted_from: Option<i64>,
 ) -> [u8; 8] {
     let number = |number: Option<i64>| number.map(i64::to_le_bytes).unwrap_or_default();
-    seal(&[
+    checksum(&[
         &id.to_le_bytes(),
         name.as_bytes(),
         &[
@@ -37,8 +37,8 @@ pub(super) struct RecordRow<'a> {
 }
 
 /// What tells that such a row is as it was written.
-pub(super) fn record_seal(record: &RecordRow<'_>) -> [u8; 8] {
-    seal(&[
+pub(super) fn record_checksum(record: &RecordRow<'_>) -> [u8; 8] {
+    checksum(&[
         &record.seq.to_le_bytes(),
         &record.site.to_le_bytes(),
         &record.ms.to_le_bytes(),
@@ -49,8 +49,8 @@ pub(super) fn record_seal(record: &RecordRow<'_>) -> [u8; 8] {
 }
 
 /// What tells that an output's row is as it was written.
-pub(super) fn output_seal(name: &str, seq: i64, checkpoint: Option<&[u8]>) -> [u8; 8] {
-    seal(&[
+pub(super) fn output_checksum(name: &str, seq: i64, checkpoint: Option<&[u8]>) -> [u8; 8] {
+    checksum(&[
         name.as_bytes(),
         &seq.to_le_bytes(),
         &[u8::from(checkpoint.is_some())],
@@ -59,63 +59,72 @@ pub(super) fn output_seal(name: &str, seq: i64, checkpoint: Option<&[u8]>) -> [u
 }
 
 /// What tells that an address's row is as it was written.
-pub(super) fn address_seal(address: &str, site: &str) -> [u8; 8] {
-    seal(&[address.as_bytes(), site.as_bytes()])
+pub(super) fn address_checksum(address: &str, site: &str) -> [u8; 8] {
+    checksum(&[address.as_bytes(), site.as_bytes()])
 }
 
-pub(super) fn seal(parts: &[&[u8]]) -> [u8; 8] {
+pub(super) fn checksum(parts: &[&[u8]]) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let mut seal = [0; 8];
-    seal.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    seal
+    let mut checksum = [0; 8];
+    checksum.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    checksum
 }
 
-/// Whether a row has this seal in its `column`.
-pub(super) fn is_sealed(row: &Row<'_>, column: usize, expected: [u8; 8]) -> rusqlite::Result<bool> {
+/// Whether a row has this checksum in its `column`.
+pub(super) fn matches(row: &Row<'_>, column: usize, expected: [u8; 8]) -> rusqlite::Result<bool> {
     let found: Option<Vec<u8>> = row.get(column)?;
     Ok(found.as_deref() == Some(&expected[..]))
 }
 
-/// Seals a site's row, after each change of it.
-pub(super) fn seal_site(transaction: &Connection, id: i64) -> Result<(), Fault> {
+/// Checksums a site's row, after each change of it.
+pub(super) fn write_site_checksum(transaction: &Connection, id: i64) -> Result<(), StoreError> {
     let (name, watermark, counted_from): (String, _, _) = transaction
         .prepare_cached("SELECT name, watermark, counted_from FROM site WHERE id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     transaction
-        .prepare_cached("UPDATE site SET seal = ?2 WHERE id = ?1")?
-        .execute(params![id, site_seal(id, &name, watermark, counted_from)])?;
+        .prepare_cached("UPDATE site SET checksum = ?2 WHERE id = ?1")?
+        .execute(params![
+            id,
+            site_checksum(id, &name, watermark, counted_from)
+        ])?;
     Ok(())
 }
 
-pub(super) fn seal_output(transaction: &Connection, name: &str) -> Result<(), Fault> {
+pub(super) fn write_output_checksum(
+    transaction: &Connection,
+    name: &str,
+) -> Result<(), StoreError> {
     let (seq, checkpoint): (i64, Option<Vec<u8>>) = transaction
         .prepare_cached("SELECT seq, checkpoint FROM output WHERE name = ?1")?
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
     transaction
-        .prepare_cached("UPDATE output SET seal = ?2 WHERE name = ?1")?
-        .execute(params![name, output_seal(name, seq, checkpoint.as_deref())])?;
+        .prepare_cached("UPDATE output SET checksum = ?2 WHERE name = ?1")?
+        .execute(params![
+            name,
+            output_checksum(name, seq, checkpoint.as_deref())
+        ])?;
     Ok(())
 }
 
-/// Seals sites and outputs that an earlier version wrote.
-pub(super) fn seal_all(transaction: &Connection) -> Result<(), Fault> {
+/// Checksums sites and outputs that an earlier version wrote.
+pub(super) fn write_missing_checksums(transaction: &Connection) -> Result<(), StoreError> {
     let ids: Vec<i64> = transaction
-        .prepare("SELECT id FROM site WHERE seal IS NULL")?
+        .prepare("SELECT id FROM site WHERE checksum IS NULL")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in ids {
-        seal_site(transaction, id)?;
+        write_site_checksum(transaction, id)?;
     }
     let names: Vec<String> = transaction
-        .prepare("SELECT name FROM output WHERE seal IS NULL")?
+        .prepare("SELECT name FROM output WHERE checksum IS NULL")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for name in names {
-        seal_output(transaction, &name)?;
+        write_output_checksum(transaction, &name)?;
     }
     Ok(())
 }

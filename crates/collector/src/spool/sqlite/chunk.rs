@@ -16,8 +16,8 @@ use bytes::Bytes;
 use confluence_audit_core::{Fingerprint, RawRecord};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::checksum::{is_sealed, seal};
-use super::error::Fault;
+use super::checksum::{checksum, matches};
+use super::error::StoreError;
 use crate::Result;
 
 /// A chunk that has reached this many bytes takes no more records.
@@ -48,7 +48,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(transaction: &'a Connection) -> Result<Self, Fault> {
+    pub(super) fn new(transaction: &'a Connection) -> Result<Self, StoreError> {
         let low = transaction
             .prepare_cached("SELECT low FROM chunk ORDER BY last DESC LIMIT 1")?
             .query_row([], |row| row.get(0))
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Has what follows belong to `site`, numbered from `next` on.
-    pub(super) fn go_on_at(&mut self, site: i64, next: i64) -> Result<(), Fault> {
+    pub(super) fn go_on_at(&mut self, site: i64, next: i64) -> Result<(), StoreError> {
         if (site, next) != (self.site, self.next) {
             self.finish()?;
             (self.site, self.first, self.next) = (site, next, next);
@@ -79,9 +79,9 @@ impl<'a> Writer<'a> {
         fingerprint: &[u8; Fingerprint::LEN],
         ordinal: u32,
         line: &[u8],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let len = u32::try_from(line.len())
-            .map_err(|_| Fault::Rule("a record is larger than 4 GiB".to_owned()))?;
+            .map_err(|_| StoreError::Rule("a record is larger than 4 GiB".to_owned()))?;
         self.body.reserve(HEAD + line.len());
         self.body.extend_from_slice(&ms.to_le_bytes());
         self.body.extend_from_slice(fingerprint);
@@ -98,19 +98,19 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left.
-    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         if self.body.is_empty() {
             return Ok(());
         }
         let (last, low) = (self.next - 1, self.low.unwrap_or(i64::MIN));
-        let seal = seal_of([last, self.first, self.site, self.bytes, low], &self.body);
+        let checksum = checksum_of([last, self.first, self.site, self.bytes, low], &self.body);
         self.transaction
             .prepare_cached(
-                "INSERT INTO chunk (last, first, site, bytes, low, body, seal)
+                "INSERT INTO chunk (last, first, site, bytes, low, body, checksum)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
-                last, self.first, self.site, self.bytes, low, self.body, seal
+                last, self.first, self.site, self.bytes, low, self.body, checksum
             ])?;
         (self.first, self.bytes) = (self.next, 0);
         self.body.clear();
@@ -133,10 +133,10 @@ pub(super) struct Chunk {
 impl Chunk {
     /// The columns in the order that [`read`](Self::read) takes them in.
     pub(super) const COLUMNS: &'static str =
-        "chunk.last, chunk.first, chunk.site, chunk.bytes, chunk.low, chunk.body, chunk.seal";
+        "chunk.last, chunk.first, chunk.site, chunk.bytes, chunk.low, chunk.body, chunk.checksum";
 
-    /// The chunk of a row that begins with the [columns](Self::COLUMNS), under its seal.
-    pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
+    /// The chunk of a row that begins with the [columns](Self::COLUMNS), under its checksum.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
         let chunk = Self {
             last: row.get(0)?,
             first: row.get(1)?,
@@ -145,22 +145,22 @@ impl Chunk {
             low: row.get(4)?,
             body: row.get::<_, Vec<u8>>(5)?.into(),
         };
-        if is_sealed(row, 6, chunk.seal())? {
+        if matches(row, 6, chunk.checksum())? {
             return Ok(chunk);
         }
-        Err(Fault::Damaged(format!(
+        Err(StoreError::Damaged(format!(
             "what it keeps of the records up to {} is not what was written",
             chunk.last
         )))
     }
 
-    fn seal(&self) -> [u8; 8] {
+    fn checksum(&self) -> [u8; 8] {
         let numbers = [self.last, self.first, self.site, self.bytes, self.low];
-        seal_of(numbers, &self.body)
+        checksum_of(numbers, &self.body)
     }
 
     /// Its records, by number. They share its memory.
-    pub(super) fn records(&self) -> Result<Vec<Stored>, Fault> {
+    pub(super) fn records(&self) -> Result<Vec<Stored>, StoreError> {
         let mut records = Vec::new();
         let mut rest = self.body.clone();
         while !rest.is_empty() {
@@ -181,13 +181,13 @@ impl Chunk {
         }
     }
 
-    fn odd(&self) -> Fault {
-        Fault::Damaged(format!("the records up to {} make no sense", self.last))
+    fn odd(&self) -> StoreError {
+        StoreError::Damaged(format!("the records up to {} make no sense", self.last))
     }
 }
 
-fn seal_of(numbers: [i64; 5], body: &[u8]) -> [u8; 8] {
-    seal(&[numbers.map(i64::to_le_bytes).as_flattened(), body])
+fn checksum_of(numbers: [i64; 5], body: &[u8]) -> [u8; 8] {
+    checksum(&[numbers.map(i64::to_le_bytes).as_flattened(), body])
 }
 
 fn take(rest: &mut Bytes) -> Option<Stored> {
@@ -209,7 +209,7 @@ fn take(rest: &mut Bytes) -> Option<Stored> {
 }
 
 /// Gives the records of all chunks the fingerprints that their lines have.
-pub(super) fn name_again(transaction: &Connection) -> Result<(), Fault> {
+pub(super) fn name_again(transaction: &Connection) -> Result<(), StoreError> {
     let chunks: Vec<i64> = transaction
         .prepare("SELECT last FROM chunk")?
         .query_map([], |row| row.get(0))?
@@ -217,7 +217,7 @@ pub(super) fn name_again(transaction: &Connection) -> Result<(), Fault> {
     let select = format!("SELECT {} FROM chunk WHERE last = ?1", Chunk::COLUMNS);
     let mut select = transaction.prepare(&select)?;
     let mut update =
-        transaction.prepare("UPDATE chunk SET body = ?2, seal = ?3 WHERE last = ?1")?;
+        transaction.prepare("UPDATE chunk SET body = ?2, checksum = ?3 WHERE last = ?1")?;
     for last in chunks {
         let mut rows = select.query([last])?;
         let Some(row) = rows.next()? else {
@@ -233,13 +233,13 @@ pub(super) fn name_again(transaction: &Connection) -> Result<(), Fault> {
             body[at..at + Fingerprint::LEN].copy_from_slice(fingerprint.as_bytes());
         }
         chunk.body = body.into();
-        update.execute(params![last, &chunk.body[..], chunk.seal()])?;
+        update.execute(params![last, &chunk.body[..], chunk.checksum()])?;
     }
     Ok(())
 }
 
 /// Deletes the records that every output has.
-pub(super) fn delete_what_all_have(transaction: &Connection) -> Result<(), Fault> {
+pub(super) fn delete_what_all_have(transaction: &Connection) -> Result<(), StoreError> {
     let everywhere: Option<i64> = transaction
         .prepare_cached("SELECT min(seq) FROM output")?
         .query_row([], |row| row.get(0))?;
@@ -247,7 +247,7 @@ pub(super) fn delete_what_all_have(transaction: &Connection) -> Result<(), Fault
 }
 
 /// Deletes the records up to `seq`.
-pub(super) fn delete_up_to(transaction: &Connection, seq: i64) -> Result<(), Fault> {
+pub(super) fn delete_up_to(transaction: &Connection, seq: i64) -> Result<(), StoreError> {
     transaction
         .prepare_cached("DELETE FROM chunk WHERE last <= ?1")?
         .execute([seq])?;
@@ -270,7 +270,12 @@ pub(super) fn delete_up_to(transaction: &Connection, seq: i64) -> Result<(), Fau
     chunk.first = seq.saturating_add(1);
     chunk.bytes -= i64::try_from(gone).unwrap_or(i64::MAX);
     transaction
-        .prepare_cached("UPDATE chunk SET first = ?2, bytes = ?3, seal = ?4 WHERE last = ?1")?
-        .execute(params![chunk.last, chunk.first, chunk.bytes, chunk.seal()])?;
+        .prepare_cached("UPDATE chunk SET first = ?2, bytes = ?3, checksum = ?4 WHERE last = ?1")?
+        .execute(params![
+            chunk.last,
+            chunk.first,
+            chunk.bytes,
+            chunk.checksum()
+        ])?;
     Ok(())
 }

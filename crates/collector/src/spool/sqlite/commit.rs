@@ -6,9 +6,9 @@ use std::ops::Range;
 use confluence_audit_core::{Fingerprint, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 
-use super::checksum::seal_site;
+use super::checksum::write_site_checksum;
 use super::chunk::{Chunk, Writer};
-use super::error::Fault;
+use super::error::StoreError;
 use crate::spool::{Commit, SiteState};
 use crate::{Result, SiteId};
 use confluence_audit_core::read::NewRecord;
@@ -17,7 +17,7 @@ pub(super) fn write_commit(
     transaction: &Transaction<'_>,
     site: &SiteId,
     commit: &Commit,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     transaction
         .prepare_cached("INSERT INTO site (name) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([site.as_str()])?;
@@ -36,7 +36,7 @@ pub(super) fn write_commit(
             ],
             |row| row.get(0),
         )?;
-    seal_site(transaction, id)?;
+    write_site_checksum(transaction, id)?;
     let mut count = transaction.prepare_cached(
         "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (?1, ?2, ?3, 1)
          ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n",
@@ -52,7 +52,7 @@ pub(super) fn write_commit(
             None => count.query_row(params![id, ms, fingerprint], |row| row.get(0))?,
         };
         if n != record.ordinal {
-            return Err(Fault::Rule(format!(
+            return Err(StoreError::Rule(format!(
                 "record {} of {} is number {n} of its kind, and was taken for number {}",
                 record.fingerprint, record.time, record.ordinal
             )));
@@ -80,7 +80,7 @@ struct Uncounted {
 }
 
 impl Uncounted {
-    fn new(transaction: &Transaction<'_>, site: i64, commit: &Commit) -> Result<Self, Fault> {
+    fn new(transaction: &Transaction<'_>, site: i64, commit: &Commit) -> Result<Self, StoreError> {
         let before = commit.forget_before;
         let mut known = transaction.prepare_cached(
             "SELECT ms, fingerprint, n FROM ledger WHERE site = ?1 AND ms BETWEEN ?2 AND ?3",
@@ -116,7 +116,7 @@ impl Uncounted {
 }
 
 /// The last number that was given out.
-pub(super) fn last_seq(transaction: &Connection) -> Result<i64, Fault> {
+pub(super) fn last_seq(transaction: &Connection) -> Result<i64, StoreError> {
     let last = transaction
         .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'")?
         .query_row([], |row| row.get(0))?;
@@ -129,9 +129,11 @@ pub(super) fn rewind(
     site: &SiteId,
     state: &SiteState,
     to: Timestamp,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let Some(watermark) = state.watermark else {
-        return Err(Fault::Rule(format!("the site {site} has no watermark")));
+        return Err(StoreError::Rule(format!(
+            "the site {site} has no watermark"
+        )));
     };
     if to >= watermark {
         return Ok(());
@@ -144,7 +146,7 @@ pub(super) fn rewind(
         "UPDATE site SET watermark = ?2, counted_from = ?3 WHERE id = ?1",
         params![id, to.as_millis(), to.min(counted_from).as_millis()],
     )?;
-    seal_site(transaction, id)
+    write_site_checksum(transaction, id)
 }
 
 /// What is spooled was committed, however old it is: it must not come a second time.
@@ -152,7 +154,7 @@ pub(super) fn count_what_is_spooled(
     transaction: &Connection,
     site: i64,
     span: Range<i64>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let mut chunks = transaction.prepare_cached(&format!(
         "SELECT {} FROM chunk WHERE site = ?1",
         Chunk::COLUMNS

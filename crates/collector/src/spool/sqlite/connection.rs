@@ -9,8 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 
-use super::check::{check_positions, check_sealed_rows};
-use super::error::Fault;
+use super::check::{check_positions, check_rows};
+use super::error::StoreError;
 use super::queue::KEPT_FREE;
 use super::schema::{MIGRATIONS, check_schema, migrate, schema_version};
 use crate::Result;
@@ -49,8 +49,8 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<()> {
 pub(super) fn refuse_log_alone(dir: &Path, path: &Path) -> Result<()> {
     let log = dir.join(format!("{FILE}-wal"));
     if log.symlink_metadata().is_ok() {
-        let fault = Fault::Damaged(format!("{} is there without it", log.display()));
-        return Err(fault.explain(path, "opening it"));
+        let error = StoreError::Damaged(format!("{} is there without it", log.display()));
+        return Err(error.explain(path, "opening it"));
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ pub(super) fn create_at(fresh: &Path) -> Result<()> {
         connection.close().map_err(|(_, error)| error)?;
         Ok(())
     });
-    filled.map_err(|fault| fault.explain(fresh, "creating it"))
+    filled.map_err(|error| error.explain(fresh, "creating it"))
 }
 
 pub(super) fn remove_if_there(path: &Path) -> Result<()> {
@@ -98,7 +98,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -106,7 +106,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
 }
 
 /// A connection that reads alone and leaves no trace.
-pub(super) fn connect_read_only(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
     check_files(path)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -117,7 +117,7 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Connection, Fault> {
         // Nobody has it open. Without this word SQLite would create a log for its own reading.
         flags |= OpenFlags::SQLITE_OPEN_URI;
         let mut uri = url::Url::from_file_path(path)
-            .map_err(|()| Fault::Rule("its path is not absolute".to_owned()))?;
+            .map_err(|()| StoreError::Rule("its path is not absolute".to_owned()))?;
         uri.set_query(Some("immutable=1"));
         Connection::open_with_flags(uri.as_str(), flags)?
     };
@@ -127,22 +127,22 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Connection, Fault> {
     let version = schema_version(&connection)?;
     check_schema(&connection, version)?;
     if version < MIGRATIONS.len() {
-        return Err(Fault::Older(version));
+        return Err(StoreError::Older(version));
     }
     Ok(connection)
 }
 
 /// What can be seen of the files before SQLite is asked, which makes the best of what it finds.
-fn check_files(path: &Path) -> Result<(), Fault> {
+fn check_files(path: &Path) -> Result<(), StoreError> {
     let mut magic = [0; MAGIC.len()];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
     match read {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            return Err(Fault::File(error));
+            return Err(StoreError::File(error));
         }
         _ if magic == *MAGIC => {}
         _ => {
-            return Err(Fault::Damaged(
+            return Err(StoreError::Damaged(
                 "it does not begin as a database does".to_owned(),
             ));
         }
@@ -151,7 +151,7 @@ fn check_files(path: &Path) -> Result<(), Fault> {
     // and deleted last. Only a disk that refused to delete the index alone leaves it behind.
     let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
     if index.exists() && !log.exists() && !log_is_copied_back(&index)? {
-        return Err(Fault::Damaged(format!(
+        return Err(StoreError::Damaged(format!(
             "{} is gone, and what it held with it",
             log.display()
         )));
@@ -161,7 +161,7 @@ fn check_files(path: &Path) -> Result<(), Fault> {
 
 /// Whether the database itself has all that the log had, by the index's word: as many frames are
 /// copied back as are valid. The places are those of <https://www.sqlite.org/walformat.html>.
-fn log_is_copied_back(index: &Path) -> Result<bool, Fault> {
+fn log_is_copied_back(index: &Path) -> Result<bool, StoreError> {
     let mut head = [0; 100];
     match File::open(index).and_then(|mut file| file.read_exact(&mut head)) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
@@ -171,7 +171,7 @@ fn log_is_copied_back(index: &Path) -> Result<bool, Fault> {
     Ok(is_complete && head[16..20] == head[96..100])
 }
 
-pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     check_files(path)?;
     let mut connection = connect(path)?;
     let version = schema_version(&connection)?;
@@ -179,7 +179,9 @@ pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Fault::Damaged(format!("its journal stays in mode {mode}")));
+        return Err(StoreError::Damaged(format!(
+            "its journal stays in mode {mode}"
+        )));
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -198,14 +200,14 @@ pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, Fault> {
     let verdict: String =
         connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
-        return Err(Fault::Damaged(verdict));
+        return Err(StoreError::Damaged(verdict));
     }
     migrate(&mut connection, version)?;
     let mut wrong = Vec::new();
-    check_sealed_rows(&connection, &mut wrong)?;
+    check_rows(&connection, &mut wrong)?;
     check_positions(&connection, &mut wrong)?;
     match wrong.into_iter().next() {
-        Some(wrong) => Err(Fault::Damaged(wrong)),
+        Some(wrong) => Err(StoreError::Damaged(wrong)),
         None => Ok(connection),
     }
 }

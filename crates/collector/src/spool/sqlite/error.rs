@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind};
 
 /// What can go wrong inside, before it is said where.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum StoreError {
     Sqlite(rusqlite::Error),
     File(io::Error),
     /// The file does not hold what we left in it.
@@ -27,19 +27,19 @@ pub(super) enum Fault {
     Rule(String),
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::File(error)
     }
 }
 
-impl Fault {
+impl StoreError {
     /// Whether the disk failed, as opposed to being full or busy.
     pub(super) fn is_of_the_disk(&self) -> bool {
         matches!(self, Self::Sqlite(error)

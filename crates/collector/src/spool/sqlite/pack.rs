@@ -3,14 +3,14 @@
 use confluence_audit_core::Fingerprint;
 use rusqlite::Connection;
 
-use super::checksum::{RecordRow, is_sealed, record_seal};
+use super::checksum::{RecordRow, matches, record_checksum};
 use super::chunk::Writer;
-use super::error::Fault;
+use super::error::StoreError;
 use crate::Result;
 
 /// Puts what is in the table `record` into chunks, and goes on numbering where it ended. A row
-/// without a seal is of a version that had none.
-pub(super) fn pack(transaction: &Connection) -> Result<(), Fault> {
+/// without a checksum is of a version that had none.
+pub(super) fn pack(transaction: &Connection) -> Result<(), StoreError> {
     let last: i64 = transaction.query_row(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'",
         [],
@@ -21,9 +21,9 @@ pub(super) fn pack(transaction: &Connection) -> Result<(), Fault> {
 }
 
 /// The same for a table whose numbers were not given out there.
-pub(super) fn pack_rows(transaction: &Connection) -> Result<(), Fault> {
+pub(super) fn pack_rows(transaction: &Connection) -> Result<(), StoreError> {
     let mut records = transaction.prepare(
-        "SELECT seq, site, ms, fingerprint, ordinal, line, seal FROM record ORDER BY seq",
+        "SELECT seq, site, ms, fingerprint, ordinal, line, checksum FROM record ORDER BY seq",
     )?;
     let mut rows = records.query([])?;
     let mut chunks = Writer::new(transaction)?;
@@ -38,10 +38,10 @@ pub(super) fn pack_rows(transaction: &Connection) -> Result<(), Fault> {
             ordinal: row.get(4)?,
             line,
         };
-        let sealed = row.get_ref(6)? != rusqlite::types::ValueRef::Null;
-        if sealed && !is_sealed(row, 6, record_seal(&record))? {
+        let has_checksum = row.get_ref(6)? != rusqlite::types::ValueRef::Null;
+        if has_checksum && !matches(row, 6, record_checksum(&record))? {
             let seq = record.seq;
-            return Err(Fault::Damaged(format!(
+            return Err(StoreError::Damaged(format!(
                 "record {seq} is not what was written"
             )));
         }
@@ -52,7 +52,7 @@ pub(super) fn pack_rows(transaction: &Connection) -> Result<(), Fault> {
 }
 
 /// Has the next record get the number behind `last`.
-pub(super) fn set_last_seq(transaction: &Connection, last: i64) -> Result<(), Fault> {
+pub(super) fn set_last_seq(transaction: &Connection, last: i64) -> Result<(), StoreError> {
     transaction.execute("DELETE FROM sqlite_sequence WHERE name = 'chunk'", [])?;
     transaction.execute(
         "INSERT INTO sqlite_sequence (name, seq) VALUES ('chunk', ?1)",

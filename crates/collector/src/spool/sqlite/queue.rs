@@ -5,9 +5,9 @@ use std::sync::Arc;
 use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, Transaction, params};
 
-use super::checksum::output_seal;
+use super::checksum::output_checksum;
 use super::chunk::{Chunk, delete_up_to, delete_what_all_have};
-use super::error::Fault;
+use super::error::StoreError;
 use super::rows::output_row;
 use super::store::vacuum;
 use super::time;
@@ -22,17 +22,17 @@ pub(super) const KEPT_FREE: i64 = 64 * 1024 * 1024;
 pub(super) fn register(
     transaction: &Transaction<'_>,
     output: &OutputName,
-) -> Result<OutputState, Fault> {
+) -> Result<OutputState, StoreError> {
     transaction
         .prepare_cached(
-            "INSERT INTO output (name, seq, seal) VALUES (?1, 0, ?2) ON CONFLICT DO NOTHING",
+            "INSERT INTO output (name, seq, checksum) VALUES (?1, 0, ?2) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             output.as_str(),
-            output_seal(output.as_str(), 0, None)
+            output_checksum(output.as_str(), 0, None)
         ])?;
     output_row(transaction, output)?
-        .ok_or_else(|| Fault::Damaged(format!("it does not keep the output {output}")))
+        .ok_or_else(|| StoreError::Damaged(format!("it does not keep the output {output}")))
 }
 
 pub(super) fn pending(
@@ -40,9 +40,9 @@ pub(super) fn pending(
     output: &OutputName,
     max_records: usize,
     max_bytes: usize,
-) -> Result<Pending, Fault> {
+) -> Result<Pending, StoreError> {
     let position = output_row(transaction, output)?
-        .ok_or_else(|| Fault::Rule(format!("the output {output} is not registered")))?
+        .ok_or_else(|| StoreError::Rule(format!("the output {output} is not registered")))?
         .seq;
     // A chunk whose site is not there is damaged, and must not go unseen.
     let mut statement = transaction.prepare_cached(&format!(
@@ -85,10 +85,10 @@ pub(super) fn confirm(
     output: &OutputName,
     seq: i64,
     checkpoint: &[u8],
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let changed = transaction
         .prepare_cached(
-            "UPDATE output SET seq = ?2, checkpoint = ?3, seal = ?4
+            "UPDATE output SET seq = ?2, checkpoint = ?3, checksum = ?4
              WHERE name = ?1 AND seq <= ?2 AND ?2 <= (
                  SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'
              )",
@@ -97,10 +97,10 @@ pub(super) fn confirm(
             output.as_str(),
             seq,
             checkpoint,
-            output_seal(output.as_str(), seq, Some(checkpoint))
+            output_checksum(output.as_str(), seq, Some(checkpoint))
         ])?;
     if changed != 1 {
-        return Err(Fault::Rule(format!(
+        return Err(StoreError::Rule(format!(
             "the output {output} is not registered, or cannot have confirmed record {seq} now"
         )));
     }
@@ -108,7 +108,10 @@ pub(super) fn confirm(
     give_back_space(transaction)
 }
 
-pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> Result<(), Fault> {
+pub(super) fn retain(
+    transaction: &Transaction<'_>,
+    outputs: &[OutputName],
+) -> Result<(), StoreError> {
     let mut known = transaction.prepare_cached("SELECT name, seq FROM output")?;
     let known: Vec<(OutputName, i64)> = known
         .query_map([], |row| {
@@ -129,7 +132,7 @@ pub(super) fn retain(transaction: &Transaction<'_>, outputs: &[OutputName]) -> R
     give_back_space(transaction)
 }
 
-fn give_back_space(transaction: &Transaction<'_>) -> Result<(), Fault> {
+fn give_back_space(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if pragma("freelist_count")?.saturating_mul(pragma("page_size")?) > KEPT_FREE {
         vacuum(transaction)?;
@@ -142,7 +145,7 @@ pub(super) fn depth_behind(
     transaction: &Connection,
     seq: i64,
     site: Option<&SiteId>,
-) -> Result<Depth, Fault> {
+) -> Result<Depth, StoreError> {
     let mut depth = transaction
         .prepare_cached(
             "SELECT coalesce(sum(last - first + 1), 0), coalesce(sum(bytes), 0) FROM chunk

@@ -2,7 +2,7 @@
 //!
 //! SQLite reads row by row what its trees still reach, on a copy; where a page is broken, the span
 //! of keys behind it is halved again and again until the rows on its far side are reached. What a
-//! row says is believed only if its seal or its fingerprint agrees. Where something is lost, the
+//! row says is believed only if its checksum or its fingerprint agrees. Where something is lost, the
 //! new spool stands further back than the old one: records are rather delivered twice than never.
 //!
 //! The damaged files are never written to, and at every instant the spool's own name leads to the
@@ -30,7 +30,7 @@ use super::check::contradictions;
 use super::connection::{
     FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there,
 };
-use super::error::Fault;
+use super::error::StoreError;
 use super::schema::schema_version;
 use crate::fs::{sync_directory, unusable};
 use crate::state::Lock;
@@ -120,7 +120,7 @@ impl Place {
         let damage = match self.damage() {
             Ok(None) => return Ok(Repair::Sound),
             Ok(Some(damage)) => damage,
-            Err(fault) => return Err(fault.explain(&self.spool, "repairing it")),
+            Err(error) => return Err(error.explain(&self.spool, "repairing it")),
         };
         self.clear()?;
         DirBuilder::new()
@@ -129,7 +129,7 @@ impl Place {
             .map_err(|error| unusable(&self.work, error))?;
         let mut repaired = self
             .save()
-            .map_err(|fault| fault.explain(&self.spool, "repairing it"))?;
+            .map_err(|error| error.explain(&self.spool, "repairing it"))?;
         repaired.damage = damage;
         repaired.kept = self.keep(now)?;
         self.note(&repaired)?;
@@ -138,20 +138,22 @@ impl Place {
     }
 
     /// What is wrong with the spool, if anything.
-    fn damage(&self) -> Result<Option<String>, Fault> {
+    fn damage(&self) -> Result<Option<String>, StoreError> {
         let found = connect_read_only(&self.spool).and_then(|connection| {
             let found = contradictions(&connection)?;
             Ok(found.into_iter().next())
         });
         match found {
-            Err(Fault::Damaged(damage)) => Ok(Some(damage)),
-            Err(Fault::File(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Damaged(damage)) => Ok(Some(damage)),
+            Err(StoreError::File(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Some("it is gone, and its log is there".to_owned()))
             }
-            Err(Fault::Sqlite(error)) => Ok(Some(error.to_string())),
+            Err(StoreError::Sqlite(error)) => Ok(Some(error.to_string())),
             // Whether it really is, its tables tell.
-            Err(Fault::Newer(version)) => Ok(Some(format!("it claims schema version {version}"))),
-            Err(Fault::Older(_)) => {
+            Err(StoreError::Newer(version)) => {
+                Ok(Some(format!("it claims schema version {version}")))
+            }
+            Err(StoreError::Older(_)) => {
                 let connection = connect(&self.spool)?;
                 let verdict: String = connection
                     .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
@@ -173,10 +175,10 @@ impl Place {
     }
 
     /// Copies what is there, reads the copy, and leaves a new spool at `repaired`.
-    fn save(&self) -> Result<Repaired, Fault> {
+    fn save(&self) -> Result<Repaired, StoreError> {
         let copy = self.work.join(FILE);
         let target = self.work.join("new.sqlite3");
-        create_at(&target).map_err(|error| Fault::Rule(error.to_string()))?;
+        create_at(&target).map_err(|error| StoreError::Rule(error.to_string()))?;
         let graft = first_page(&target)?;
         let source = self.source(&copy, &graft)?;
         let mut new = connect(&target)?;
@@ -196,7 +198,7 @@ impl Place {
             },
         };
         if let Some(problem) = contradictions(&transaction)?.into_iter().next() {
-            return Err(Fault::Rule(format!(
+            return Err(StoreError::Rule(format!(
                 "the new one would be wrong: {problem}"
             )));
         }
@@ -212,11 +214,11 @@ impl Place {
     /// A connection to a copy in which our tables are to be found: the file as it is; with the
     /// first page of a new spool, which is the same in every spool but for a few numbers that
     /// reading does not need; or that without the log.
-    fn source(&self, copy: &Path, graft: &[u8; PAGE]) -> Result<Option<Connection>, Fault> {
+    fn source(&self, copy: &Path, graft: &[u8; PAGE]) -> Result<Option<Connection>, StoreError> {
         for (grafted, with_log) in [(false, true), (true, true), (true, false)] {
             for suffix in ["", "-wal", "-shm"] {
                 let file = beside(copy, suffix);
-                remove_if_there(&file).map_err(|error| Fault::Rule(error.to_string()))?;
+                remove_if_there(&file).map_err(|error| StoreError::Rule(error.to_string()))?;
             }
             copy_what_is_readable(&self.spool, copy)?;
             if with_log {
@@ -227,14 +229,14 @@ impl Place {
             }
             match tables(copy) {
                 Ok((connection, Tables::Ours)) => return Ok(Some(connection)),
-                Ok((_, Tables::Foreign)) if !grafted => return Err(Fault::Foreign),
+                Ok((_, Tables::Foreign)) if !grafted => return Err(StoreError::Foreign),
                 Ok((connection, Tables::Unknown)) if !grafted => {
-                    if let Err(Fault::Newer(version)) = schema_version(&connection) {
-                        return Err(Fault::Newer(version));
+                    if let Err(StoreError::Newer(version)) = schema_version(&connection) {
+                        return Err(StoreError::Newer(version));
                     }
                 }
-                Ok(_) | Err(Fault::Sqlite(_)) => {}
-                Err(fault) => return Err(fault),
+                Ok(_) | Err(StoreError::Sqlite(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

@@ -1,11 +1,11 @@
-//! What is kept of sites, outputs and addresses, believed only under its seal.
+//! What is kept of sites, outputs and addresses, believed only under its checksum.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::checksum::{address_seal, is_sealed, output_seal, site_seal};
-use super::error::Fault;
+use super::checksum::{address_checksum, matches, output_checksum, site_checksum};
+use super::error::StoreError;
 use super::queue::depth_behind;
 use super::time;
 use crate::output::OutputName;
@@ -16,20 +16,20 @@ use crate::{Result, SiteId};
 pub(super) fn site_row(
     transaction: &Connection,
     site: &SiteId,
-) -> Result<Option<(i64, SiteState)>, Fault> {
+) -> Result<Option<(i64, SiteState)>, StoreError> {
     let found = transaction
-        .prepare_cached("SELECT id, watermark, counted_from, seal FROM site WHERE name = ?1")?
+        .prepare_cached("SELECT id, watermark, counted_from, checksum FROM site WHERE name = ?1")?
         .query_row([site.as_str()], |row| {
             let (id, watermark, counted_from) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let expected = site_seal(id, site.as_str(), watermark, counted_from);
-            Ok((id, watermark, counted_from, is_sealed(row, 3, expected)?))
+            let expected = site_checksum(id, site.as_str(), watermark, counted_from);
+            Ok((id, watermark, counted_from, matches(row, 3, expected)?))
         })
         .optional()?;
     let Some((id, watermark, counted_from, good)) = found else {
         return Ok(None);
     };
     if !good {
-        return Err(Fault::Damaged(format!(
+        return Err(StoreError::Damaged(format!(
             "what it keeps of the site {site} is not what was written"
         )));
     }
@@ -49,18 +49,18 @@ pub(super) fn site_row(
 pub(super) fn output_row(
     transaction: &Connection,
     output: &OutputName,
-) -> Result<Option<OutputState>, Fault> {
+) -> Result<Option<OutputState>, StoreError> {
     let found = transaction
-        .prepare_cached("SELECT seq, checkpoint, seal FROM output WHERE name = ?1")?
+        .prepare_cached("SELECT seq, checkpoint, checksum FROM output WHERE name = ?1")?
         .query_row([output.as_str()], |row| {
             let (seq, checkpoint): (_, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
-            let expected = output_seal(output.as_str(), seq, checkpoint.as_deref());
-            let good = is_sealed(row, 2, expected)?;
+            let expected = output_checksum(output.as_str(), seq, checkpoint.as_deref());
+            let good = matches(row, 2, expected)?;
             Ok((OutputState { seq, checkpoint }, good))
         })
         .optional()?;
     match found {
-        Some((_, false)) => Err(Fault::Damaged(format!(
+        Some((_, false)) => Err(StoreError::Damaged(format!(
             "what it keeps of the output {output} is not what was written"
         ))),
         Some((state, true)) => Ok(Some(state)),
@@ -72,17 +72,17 @@ pub(super) fn output_row(
 pub(super) fn address_row(
     transaction: &Connection,
     address: &str,
-) -> Result<Option<SiteId>, Fault> {
+) -> Result<Option<SiteId>, StoreError> {
     let found = transaction
-        .prepare_cached("SELECT site, seal FROM address WHERE url = ?1")?
+        .prepare_cached("SELECT site, checksum FROM address WHERE url = ?1")?
         .query_row([address], |row| {
             let site: String = row.get(0)?;
-            let good = is_sealed(row, 1, address_seal(address, &site))?;
+            let good = matches(row, 1, address_checksum(address, &site))?;
             Ok((SiteId::new(site), good))
         })
         .optional()?;
     match found {
-        Some((_, false)) => Err(Fault::Damaged(format!(
+        Some((_, false)) => Err(StoreError::Damaged(format!(
             "what it keeps of the address {address} is not what was written"
         ))),
         Some((site, true)) => Ok(Some(site)),
@@ -94,21 +94,24 @@ pub(super) fn set_address(
     transaction: &Transaction<'_>,
     address: &str,
     site: Option<&SiteId>,
-) -> Result<(), Fault> {
+) -> Result<(), StoreError> {
     let Some(site) = site.map(SiteId::as_str) else {
         transaction.execute("DELETE FROM address WHERE url = ?1", [address])?;
         return Ok(());
     };
     transaction.execute(
-        "INSERT INTO address (url, site, seal) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET site = excluded.site, seal = excluded.seal",
-        params![address, site, address_seal(address, site)],
+        "INSERT INTO address (url, site, checksum) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET site = excluded.site, checksum = excluded.checksum",
+        params![address, site, address_checksum(address, site)],
     )?;
     Ok(())
 }
 
 /// Where a site was found.
-pub(super) fn addresses(transaction: &Connection, site: &SiteId) -> Result<Vec<String>, Fault> {
+pub(super) fn addresses(
+    transaction: &Connection,
+    site: &SiteId,
+) -> Result<Vec<String>, StoreError> {
     let urls = transaction
         .prepare_cached("SELECT url FROM address WHERE site = ?1 ORDER BY url")?
         .query_map([site.as_str()], |row| row.get(0))?
@@ -116,7 +119,7 @@ pub(super) fn addresses(transaction: &Connection, site: &SiteId) -> Result<Vec<S
     Ok(urls)
 }
 
-pub(super) fn site_names(transaction: &Connection) -> Result<Vec<SiteId>, Fault> {
+pub(super) fn site_names(transaction: &Connection) -> Result<Vec<SiteId>, StoreError> {
     let names = transaction
         .prepare_cached("SELECT name FROM site ORDER BY name")?
         .query_map([], |row| Ok(SiteId::new(row.get::<_, Arc<str>>(0)?)))?
@@ -124,7 +127,7 @@ pub(super) fn site_names(transaction: &Connection) -> Result<Vec<SiteId>, Fault>
     Ok(names)
 }
 
-pub(super) fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, Fault> {
+pub(super) fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, StoreError> {
     let names = transaction
         .prepare_cached("SELECT name FROM output ORDER BY name")?
         .query_map([], |row| Ok(OutputName::new(row.get::<_, Arc<str>>(0)?)))?
@@ -133,7 +136,7 @@ pub(super) fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, 
 }
 
 /// Everything but the size, which only the file system knows.
-pub(super) fn overview(transaction: &Transaction<'_>) -> Result<Overview, Fault> {
+pub(super) fn overview(transaction: &Transaction<'_>) -> Result<Overview, StoreError> {
     let mut overview = Overview {
         schema_version: transaction.pragma_query_value(None, "user_version", |row| row.get(0))?,
         size: 0,

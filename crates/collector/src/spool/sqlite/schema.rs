@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::checksum::seal_all;
+use super::checksum::write_missing_checksums;
 use super::chunk::{delete_what_all_have, name_again};
-use super::error::Fault;
+use super::error::StoreError;
 use super::pack::pack;
 use crate::Result;
 
@@ -54,16 +54,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // that is too high loses records, and a record with a lower number is never delivered, so each
     // of these rows carries a hash of itself.
     "
-    ALTER TABLE site ADD COLUMN seal BLOB;
-    ALTER TABLE output ADD COLUMN seal BLOB;
-    ALTER TABLE record ADD COLUMN seal BLOB;
+    ALTER TABLE site ADD COLUMN checksum BLOB;
+    ALTER TABLE output ADD COLUMN checksum BLOB;
+    ALTER TABLE record ADD COLUMN checksum BLOB;
 ",
     // Another site's id in place of a site's own would let its outputs pass over its records.
     "
     CREATE TABLE address (
         url  TEXT PRIMARY KEY,
         site TEXT NOT NULL,
-        seal BLOB NOT NULL
+        checksum BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
     // A row for each record cost more than all else together. AUTOINCREMENT as above; see
@@ -76,7 +76,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         bytes INTEGER NOT NULL CHECK (bytes >= 0),
         low   INTEGER NOT NULL,
         body  BLOB NOT NULL,
-        seal  BLOB NOT NULL
+        checksum  BLOB NOT NULL
     ) STRICT;
 ",
     // What it held is in chunks by now.
@@ -87,7 +87,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // before can be compared, so none of it is read again.
     "
     DELETE FROM ledger;
-    UPDATE site SET counted_from = watermark + 1, seal = NULL WHERE watermark IS NOT NULL;
+    UPDATE site SET counted_from = watermark + 1, checksum = NULL WHERE watermark IS NOT NULL;
 ",
 ];
 
@@ -98,21 +98,21 @@ const PACKED: usize = 4;
 const NAMED: usize = 5;
 
 /// The version of the schema, if the database is ours and not newer than this program.
-pub(super) fn schema_version(connection: &Connection) -> Result<usize, Fault> {
+pub(super) fn schema_version(connection: &Connection) -> Result<usize, StoreError> {
     let integer = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if integer("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(Fault::Damaged("it is empty, or not ours".to_owned()));
+        return Err(StoreError::Damaged("it is empty, or not ours".to_owned()));
     }
     let found = integer("user_version")?;
     match usize::try_from(found) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(version),
-        _ => Err(Fault::Newer(found)),
+        _ => Err(StoreError::Newer(found)),
     }
 }
 
 /// The tables are kept as the text that made them: a wrong letter there is a table of another
 /// name, and for SQLite nothing is wrong with it.
-pub(super) fn check_schema(connection: &Connection, version: usize) -> Result<(), Fault> {
+pub(super) fn check_schema(connection: &Connection, version: usize) -> Result<(), StoreError> {
     let fresh = Connection::open_in_memory()?;
     for migration in &MIGRATIONS[..version.min(MIGRATIONS.len())] {
         fresh.execute_batch(migration)?;
@@ -121,11 +121,11 @@ pub(super) fn check_schema(connection: &Connection, version: usize) -> Result<()
         Ok(())
     } else {
         let verdict = format!("its tables are not those of schema version {version}");
-        Err(Fault::Damaged(verdict))
+        Err(StoreError::Damaged(verdict))
     }
 }
 
-pub(super) fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, Fault> {
+pub(super) fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, StoreError> {
     let rows = connection
         .prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")?
         .query_map([], |row| {
@@ -135,7 +135,7 @@ pub(super) fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>
     Ok(rows)
 }
 
-pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fault> {
+pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), StoreError> {
     if from == MIGRATIONS.len() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ pub(super) fn migrate(connection: &mut Connection, from: usize) -> Result<(), Fa
         }
         transaction.execute_batch(migration)?;
     }
-    seal_all(&transaction)?;
+    write_missing_checksums(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     let version = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     transaction.pragma_update(None, "user_version", version)?;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{beside, connect_read_only};
-use super::error::Fault;
+use super::error::StoreError;
 use crate::{Error, ErrorKind, Result};
 
 /// How often a spool is looked at until it holds still.
@@ -28,7 +28,7 @@ impl Store {
     pub(super) fn transaction<T>(
         &mut self,
         what: &str,
-        work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T> {
         if self.failed {
             return Err(Error::new(
@@ -42,9 +42,9 @@ impl Store {
         }
         // At once a writer: a reader that turns into one can be refused halfway.
         let done = run(&mut self.connection, TransactionBehavior::Immediate, &work);
-        done.map_err(|fault| {
-            self.failed = fault.is_of_the_disk();
-            fault.explain(&self.path, what)
+        done.map_err(|error| {
+            self.failed = error.is_of_the_disk();
+            error.explain(&self.path, what)
         })
     }
 
@@ -53,18 +53,18 @@ impl Store {
     fn look<T>(
         &mut self,
         what: &str,
-        work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T> {
         for _ in 0..LOOKS {
             let done = run(&mut self.connection, TransactionBehavior::Deferred, &work);
             let now = Footprint::of(&self.path);
             match &self.seen {
                 Some(seen) if !seen.has_log && *seen != now => {}
-                _ => return done.map_err(|fault| fault.explain(&self.path, what)),
+                _ => return done.map_err(|error| error.explain(&self.path, what)),
             }
             self.seen = Some(now);
             self.connection = connect_read_only(&self.path)
-                .map_err(|fault| fault.explain(&self.path, "opening it"))?;
+                .map_err(|error| error.explain(&self.path, "opening it"))?;
         }
         Err(Error::new(
             ErrorKind::Locked,
@@ -99,8 +99,8 @@ pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
 fn run<T>(
     connection: &mut Connection,
     behavior: TransactionBehavior,
-    work: impl Fn(&Transaction<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let transaction = connection.transaction_with_behavior(behavior)?;
     let value = work(&transaction)?;
     transaction.commit()?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use super::checksum::{RecordRow, record_seal, seal_all};
+use super::checksum::{RecordRow, record_checksum, write_missing_checksums};
 use super::connection::PAGE;
 use super::pack::pack;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
@@ -193,8 +193,8 @@ fn of_version(version: usize, dir: &Dir) {
         connection.execute(sql, row).expect("its rows");
     }
     if version >= 2 {
-        seal_all(&connection).expect("its seals");
-        let seal = record_seal(&RecordRow {
+        write_missing_checksums(&connection).expect("its checksums");
+        let checksum = record_checksum(&RecordRow {
             seq: 1,
             site: 1,
             ms: 5,
@@ -202,8 +202,8 @@ fn of_version(version: usize, dir: &Dir) {
             ordinal: 1,
             line,
         });
-        let sealed = connection.execute("UPDATE record SET seal = ?1", [seal]);
-        sealed.expect("its seal");
+        let has_checksum = connection.execute("UPDATE record SET checksum = ?1", [checksum]);
+        has_checksum.expect("its checksum");
     }
     if version > packed {
         pack(&connection).expect("its chunks");
@@ -388,7 +388,9 @@ async fn a_failed_disk_is_asked_no_more_while_a_full_one_is() {
     let failing = |code: i32| {
         spool.transaction::<()>("trying it", move |_| {
             let error = rusqlite::ffi::Error::new(code);
-            Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(error, None)))
+            Err(StoreError::Sqlite(rusqlite::Error::SqliteFailure(
+                error, None,
+            )))
         })
     };
     let full = failing(rusqlite::ffi::SQLITE_FULL).await.expect_err("full");

@@ -9,14 +9,14 @@ use rusqlite::Connection;
 
 use crate::Result;
 use crate::spool::sqlite::connection::{PAGE, connect};
-use crate::spool::sqlite::error::Fault;
+use crate::spool::sqlite::error::StoreError;
 use crate::spool::sqlite::schema::{MIGRATIONS, check_schema, schema_version};
 
 /// A disk fails in blocks that are no larger.
 const BLOCK: usize = 4096;
 
 /// Copies `from`, if it is there, with zeros for what the disk does not give.
-pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), Fault> {
+pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), StoreError> {
     let source = match File::open(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         source => source?,
@@ -41,14 +41,14 @@ pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), Fault>
     Ok(())
 }
 
-pub(super) fn first_page(path: &Path) -> Result<[u8; PAGE], Fault> {
+pub(super) fn first_page(path: &Path) -> Result<[u8; PAGE], StoreError> {
     let mut page = [0; PAGE];
     File::open(path)?.read_exact_at(&mut page, 0)?;
     Ok(page)
 }
 
 /// Makes the file whole pages, the first of them `page`.
-pub(super) fn put_first_page(path: &Path, page: &[u8; PAGE]) -> Result<(), Fault> {
+pub(super) fn put_first_page(path: &Path, page: &[u8; PAGE]) -> Result<(), StoreError> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -76,7 +76,7 @@ pub(super) enum Tables {
     Foreign,
 }
 
-pub(super) fn tables(path: &Path) -> Result<(Connection, Tables), Fault> {
+pub(super) fn tables(path: &Path) -> Result<(Connection, Tables), StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     let names: Vec<String> = connection
@@ -99,9 +99,11 @@ pub(super) fn tables(path: &Path) -> Result<(Connection, Tables), Fault> {
     let version = schema_version(&connection).unwrap_or(MIGRATIONS.len());
     let tables = match check_schema(&connection, version) {
         Ok(()) => Tables::Ours,
-        Err(Fault::Damaged(_)) if names.is_empty() || names.iter().any(is_ours) => Tables::Unknown,
-        Err(Fault::Damaged(_)) => Tables::Foreign,
-        Err(fault) => return Err(fault),
+        Err(StoreError::Damaged(_)) if names.is_empty() || names.iter().any(is_ours) => {
+            Tables::Unknown
+        }
+        Err(StoreError::Damaged(_)) => Tables::Foreign,
+        Err(error) => return Err(error),
     };
     Ok((connection, tables))
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rusqlite::{Connection, Row, params};
 
 use crate::Result;
-use crate::spool::sqlite::error::Fault;
+use crate::spool::sqlite::error::StoreError;
 
 /// How often a broken page may be run into until the rest of a table is given up.
 const PROBES: u32 = 20_000;
@@ -24,8 +24,8 @@ pub(super) fn read_span(
     source: &Connection,
     sql: &str,
     (low, high): (i64, i64),
-    take: &mut dyn FnMut(i64, &Row<'_>) -> Result<bool, Fault>,
-) -> Result<Reading, Fault> {
+    take: &mut dyn FnMut(i64, &Row<'_>) -> Result<bool, StoreError>,
+) -> Result<Reading, StoreError> {
     let mut complete = true;
     let mut probes = PROBES;
     let mut spans = VecDeque::from([(low, high)]);
@@ -74,8 +74,8 @@ pub(super) fn read_span(
 pub(super) fn read_from_both_ends(
     source: &Connection,
     sql: &str,
-    take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Fault>,
-) -> Result<Reading, Fault> {
+    take: &mut dyn FnMut(&Row<'_>) -> Result<bool, StoreError>,
+) -> Result<Reading, StoreError> {
     let mut complete = true;
     for order in ["ASC", "DESC"] {
         let Ok(mut statement) = source.prepare(&format!("{sql} {order}")) else {

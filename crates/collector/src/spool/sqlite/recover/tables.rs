@@ -9,25 +9,27 @@ use rusqlite::{Connection, params};
 use super::Repaired;
 use super::read::{read_from_both_ends, read_span};
 use crate::Result;
-use crate::spool::sqlite::checksum::{address_seal, is_sealed, seal_all, seal_site, site_seal};
+use crate::spool::sqlite::checksum::{
+    address_checksum, matches, site_checksum, write_missing_checksums, write_site_checksum,
+};
 use crate::spool::sqlite::chunk::delete_what_all_have;
 use crate::spool::sqlite::commit::count_what_is_spooled;
-use crate::spool::sqlite::error::Fault;
+use crate::spool::sqlite::error::StoreError;
 use crate::spool::sqlite::pack::{pack_rows, set_last_seq};
 
 /// From a damaged database into an empty one.
 pub(super) struct Salvage<'a> {
     source: &'a Connection,
     target: &'a Connection,
-    /// Whether rows are sealed: they are since version 2.
-    sealed: bool,
+    /// Whether rows are has_checksum: they are since version 2.
+    has_checksum: bool,
     /// Whether records are in chunks: they are since version 5.
     chunked: bool,
     done: Repaired,
 }
 
 impl<'a> Salvage<'a> {
-    pub(super) fn new(source: &'a Connection, target: &'a Connection) -> Result<Self, Fault> {
+    pub(super) fn new(source: &'a Connection, target: &'a Connection) -> Result<Self, StoreError> {
         let has = |table: &str, column: &str| {
             source.query_row(
                 "SELECT count(*) > 0 FROM pragma_table_info(?1) WHERE name = ?2",
@@ -35,17 +37,17 @@ impl<'a> Salvage<'a> {
                 |row| row.get(0),
             )
         };
-        let (sealed, chunked) = (has("site", "seal")?, has("chunk", "seal")?);
+        let (has_checksum, chunked) = (has("site", "checksum")?, has("chunk", "checksum")?);
         // What is saved is put into chunks when it is known which records these are.
         target.execute_batch(
             "CREATE TEMP TABLE record (
-                 seq INTEGER PRIMARY KEY, site, ms, fingerprint, ordinal, line, seal
+                 seq INTEGER PRIMARY KEY, site, ms, fingerprint, ordinal, line, checksum
              )",
         )?;
         Ok(Self {
             source,
             target,
-            sealed,
+            has_checksum,
             chunked,
             done: Repaired::default(),
         })
@@ -55,7 +57,7 @@ impl<'a> Salvage<'a> {
         self.done.lost.push(text.into());
     }
 
-    pub(super) fn run(mut self) -> Result<Repaired, Fault> {
+    pub(super) fn run(mut self) -> Result<Repaired, StoreError> {
         let sites = self.sites()?;
         self.rereads(&sites)?;
         self.addresses()?;
@@ -82,7 +84,7 @@ impl<'a> Salvage<'a> {
             .max(outputs.last.unwrap_or(0))
             .max(records.last.unwrap_or(0));
         self.read_again(&sites, &outputs, &records, last)?;
-        seal_all(self.target)?;
+        write_missing_checksums(self.target)?;
         pack_rows(self.target)?;
         set_last_seq(self.target, end)?;
         delete_what_all_have(self.target)?;
@@ -99,7 +101,7 @@ impl<'a> Salvage<'a> {
         Ok(self.done)
     }
 
-    fn sites(&mut self) -> Result<BTreeMap<i64, Site>, Fault> {
+    fn sites(&mut self) -> Result<BTreeMap<i64, Site>, StoreError> {
         let mut sites: BTreeMap<i64, Site> = BTreeMap::new();
         // The index holds names and numbers a second time, on a page of its own.
         let names = "SELECT id, name FROM site INDEXED BY sqlite_autoindex_site_1
@@ -113,9 +115,9 @@ impl<'a> Salvage<'a> {
             Ok(true)
         })?
         .complete;
-        let sealed = self.sealed;
-        let rows = if sealed {
-            "SELECT id, name, watermark, counted_from, seal FROM site NOT INDEXED
+        let has_checksum = self.has_checksum;
+        let rows = if has_checksum {
+            "SELECT id, name, watermark, counted_from, checksum FROM site NOT INDEXED
              WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
         } else {
             "SELECT id, name, watermark, counted_from FROM site NOT INDEXED
@@ -129,8 +131,8 @@ impl<'a> Salvage<'a> {
                 sites.entry(id).or_insert(Site { name, state: None });
                 return Ok(false);
             };
-            let seal = site_seal(id, &name, watermark, counted_from);
-            let good = !sealed || is_sealed(row, 4, seal).unwrap_or(false);
+            let checksum = site_checksum(id, &name, watermark, counted_from);
+            let good = !has_checksum || matches(row, 4, checksum).unwrap_or(false);
             if good {
                 let state = Some((watermark, counted_from));
                 sites.insert(id, Site { name, state });
@@ -148,7 +150,7 @@ impl<'a> Salvage<'a> {
                 "INSERT INTO site (id, name, watermark, counted_from) VALUES (?1, ?2, ?3, ?4)",
                 params![id, site.name, watermark, counted_from],
             )?;
-            seal_site(self.target, *id)?;
+            write_site_checksum(self.target, *id)?;
             if site.state.is_some() {
                 self.done.sites += 1;
             } else {
@@ -168,7 +170,7 @@ impl<'a> Salvage<'a> {
         Ok(sites)
     }
 
-    fn rereads(&mut self, sites: &BTreeMap<i64, Site>) -> Result<(), Fault> {
+    fn rereads(&mut self, sites: &BTreeMap<i64, Site>) -> Result<(), StoreError> {
         let sql = "SELECT site, step, done FROM reread WHERE site BETWEEN ?1 AND ?2 ORDER BY site";
         let target = self.target;
         // A step whose time is lost is taken once more, which delivers nothing twice.
@@ -189,19 +191,19 @@ impl<'a> Salvage<'a> {
     }
 
     /// One that is lost is looked up again.
-    fn addresses(&mut self) -> Result<(), Fault> {
-        let rows = "SELECT url, site, seal FROM address ORDER BY url";
+    fn addresses(&mut self) -> Result<(), StoreError> {
+        let rows = "SELECT url, site, checksum FROM address ORDER BY url";
         let target = self.target;
         read_from_both_ends(self.source, rows, &mut |row| {
             let (Ok(url), Ok(site)) = (row.get::<_, String>(0), row.get::<_, String>(1)) else {
                 return Ok(false);
             };
-            let seal = address_seal(&url, &site);
-            let good = is_sealed(row, 2, seal).unwrap_or(false);
+            let checksum = address_checksum(&url, &site);
+            let good = matches(row, 2, checksum).unwrap_or(false);
             if good {
                 target.execute(
-                    "INSERT OR IGNORE INTO address (url, site, seal) VALUES (?1, ?2, ?3)",
-                    params![url, site, seal],
+                    "INSERT OR IGNORE INTO address (url, site, checksum) VALUES (?1, ?2, ?3)",
+                    params![url, site, checksum],
                 )?;
             }
             Ok(good)
@@ -209,7 +211,7 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    fn counts(&mut self, sites: &BTreeMap<i64, Site>) -> Result<bool, Fault> {
+    fn counts(&mut self, sites: &BTreeMap<i64, Site>) -> Result<bool, StoreError> {
         let mut complete = true;
         for id in sites.keys() {
             let sql = format!(

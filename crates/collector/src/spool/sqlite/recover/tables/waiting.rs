@@ -10,9 +10,11 @@ use rusqlite::{Connection, Row, params};
 use super::{Salvage, Site};
 use crate::Result;
 use crate::spool::sqlite::check::line_problem;
-use crate::spool::sqlite::checksum::{RecordRow, is_sealed, output_seal, record_seal, seal_site};
+use crate::spool::sqlite::checksum::{
+    RecordRow, matches, output_checksum, record_checksum, write_site_checksum,
+};
 use crate::spool::sqlite::chunk::{Chunk, Stored};
-use crate::spool::sqlite::error::Fault;
+use crate::spool::sqlite::error::StoreError;
 use crate::spool::sqlite::recover::read::{read_from_both_ends, read_span};
 use confluence_audit_core::read::lookback::{Lookback, longest};
 
@@ -20,12 +22,12 @@ use confluence_audit_core::read::lookback::{Lookback, longest};
 const LOST: &str = "(an output whose position was lost)";
 
 impl Salvage<'_> {
-    pub(super) fn outputs(&mut self) -> Result<Outputs, Fault> {
-        let sealed = if self.sealed { ", seal" } else { "" };
+    pub(super) fn outputs(&mut self) -> Result<Outputs, StoreError> {
+        let has_checksum = if self.has_checksum { ", checksum" } else { "" };
         let mut found: BTreeMap<String, (i64, Option<Vec<u8>>)> = BTreeMap::new();
         let mut unsure = BTreeSet::new();
-        let rows = format!("SELECT name, seq, checkpoint{sealed} FROM output ORDER BY name");
-        let sealed = self.sealed;
+        let rows = format!("SELECT name, seq, checkpoint{has_checksum} FROM output ORDER BY name");
+        let has_checksum = self.has_checksum;
         let complete = read_from_both_ends(self.source, &rows, &mut |row| {
             let (Ok(name), Ok(seq), Ok(checkpoint)) = (
                 row.get::<_, String>(0),
@@ -34,9 +36,9 @@ impl Salvage<'_> {
             ) else {
                 return Ok(false);
             };
-            let seal = output_seal(&name, seq, checkpoint.as_deref());
-            let good = sealed && is_sealed(row, 3, seal).unwrap_or(false);
-            if good || !sealed && seq >= 0 {
+            let checksum = output_checksum(&name, seq, checkpoint.as_deref());
+            let good = has_checksum && matches(row, 3, checksum).unwrap_or(false);
+            if good || !has_checksum && seq >= 0 {
                 found.insert(name, (seq, checkpoint));
             } else {
                 unsure.insert(name);
@@ -46,12 +48,12 @@ impl Salvage<'_> {
         .complete;
         for (name, (seq, checkpoint)) in &found {
             self.target.execute(
-                "INSERT INTO output (name, seq, checkpoint, seal) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO output (name, seq, checkpoint, checksum) VALUES (?1, ?2, ?3, ?4)",
                 params![
                     name,
                     seq,
                     checkpoint,
-                    output_seal(name, *seq, checkpoint.as_deref())
+                    output_checksum(name, *seq, checkpoint.as_deref())
                 ],
             )?;
             self.done.outputs += 1;
@@ -72,8 +74,8 @@ impl Salvage<'_> {
         if !complete {
             // What the lost one may not have is kept until the next run knows its outputs.
             self.target.execute(
-                "INSERT OR IGNORE INTO output (name, seq, seal) VALUES (?1, 0, ?2)",
-                params![LOST, output_seal(LOST, 0, None)],
+                "INSERT OR IGNORE INTO output (name, seq, checksum) VALUES (?1, 0, ?2)",
+                params![LOST, output_checksum(LOST, 0, None)],
             )?;
         }
         let positions = || found.values().map(|(seq, _)| *seq);
@@ -88,9 +90,9 @@ impl Salvage<'_> {
         &mut self,
         sites: &BTreeMap<i64, Site>,
         last: Option<i64>,
-    ) -> Result<Records, Fault> {
+    ) -> Result<Records, StoreError> {
         let (mut times, mut lows) = (BTreeMap::new(), BTreeMap::new());
-        let (sealed, source) = (self.sealed, self.source);
+        let (has_checksum, source) = (self.has_checksum, self.source);
         let (target, done) = (self.target, &mut self.done);
         let mut keep = |site: i64, record: &Stored| {
             let whole = line_problem(record.ms, record.fingerprint, &record.line).is_none();
@@ -110,7 +112,7 @@ impl Salvage<'_> {
                 &record.line[..]
             ])? as u64;
             times.insert(record.seq, record.ms);
-            Ok::<_, Fault>(true)
+            Ok::<_, StoreError>(true)
         };
         let mut take_row = |seq: i64, row: &Row<'_>| {
             let (Ok(site), Ok(ms), Ok(fingerprint), Ok(ordinal), Ok(line)) = (
@@ -123,7 +125,7 @@ impl Salvage<'_> {
                 return Ok(false);
             };
             let line = Bytes::from(line);
-            let seal = record_seal(&RecordRow {
+            let checksum = record_checksum(&RecordRow {
                 seq,
                 site,
                 ms,
@@ -131,7 +133,7 @@ impl Salvage<'_> {
                 ordinal,
                 line: &line,
             });
-            if sealed && !is_sealed(row, 6, seal).unwrap_or(false) {
+            if has_checksum && !matches(row, 6, checksum).unwrap_or(false) {
                 return Ok(false);
             }
             let record = Stored {
@@ -166,7 +168,7 @@ impl Salvage<'_> {
             let sql = format!(
                 "SELECT seq, site, ms, fingerprint, ordinal, line{} FROM record NOT INDEXED
                  WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
-                if sealed { ", seal" } else { "" }
+                if has_checksum { ", checksum" } else { "" }
             );
             Self::read_in_numbers(source, &sql, last, &mut take_row)?
         };
@@ -183,8 +185,8 @@ impl Salvage<'_> {
         source: &Connection,
         sql: &str,
         last: Option<i64>,
-        take: &mut dyn FnMut(i64, &Row<'_>) -> Result<bool, Fault>,
-    ) -> Result<bool, Fault> {
+        take: &mut dyn FnMut(i64, &Row<'_>) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
         // Numbers are given out one after the other, so a generous end does no harm.
         let end = last.unwrap_or(0).saturating_add(1 << 24);
         let behind = (end.saturating_add(1), i64::MAX);
@@ -200,7 +202,7 @@ impl Salvage<'_> {
         outputs: &Outputs,
         records: &Records,
         last: Option<i64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreError> {
         let end = last.or(records.last.max(outputs.last)).unwrap_or(0);
         // Up to here every output has everything.
         let first = records.times.keys().next().copied();
@@ -277,7 +279,7 @@ impl Salvage<'_> {
                  WHERE id = ?1",
                 params![id, to.map(Timestamp::as_millis)],
             )?;
-            seal_site(self.target, *id)?;
+            write_site_checksum(self.target, *id)?;
         }
         Ok(())
     }
