@@ -117,7 +117,7 @@ fn a_damaged_state_is_found_before_a_run_meets_it() {
         .unwrap();
     assert_eq!(failed["what"], "state");
     assert!(
-        failed["remedy"].as_str().unwrap().contains("state repair"),
+        failed["remedy"].as_str().unwrap().contains("state recover"),
         "{done}"
     );
 }

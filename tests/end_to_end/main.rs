@@ -29,6 +29,7 @@ mod program;
 mod quirks;
 mod raw;
 mod recorded;
+mod recover;
 mod server;
 mod site;
 mod status;

@@ -153,6 +153,15 @@ impl Spool for DyingSpool {
         self.call(self.inner.rewind(site, to)).await
     }
 
+    async fn recount(
+        &self,
+        site: &SiteId,
+        from: Option<Timestamp>,
+        counts: Counts,
+    ) -> Result<SiteState> {
+        self.call(self.inner.recount(site, from, counts)).await
+    }
+
     async fn inspect(&self) -> Result<Vec<String>> {
         self.call(self.inner.inspect()).await
     }

@@ -176,7 +176,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Reads the site again and says what the files lack or hold too much of
     Verify(VerifyArgs),
-    /// Looks at the state, takes it back, or repairs it
+    /// Looks at the state, takes it back, or recovers it from damage
     #[command(subcommand)]
     State(StateCommand),
     /// Tries settings, credentials, permission and outputs; says what is wrong and what to do

@@ -1,16 +1,15 @@
-//! `state`: looks at what is kept between runs, takes it back in time, and repairs it.
+//! `state`: looks at what is kept between runs, takes it back in time, and recovers it from damage.
 
+mod recover;
 mod show;
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
 use confluence_audit_collector::config::{When, show_size};
 use confluence_audit_collector::site::connect;
-use confluence_audit_collector::spool::{
-    Depth, Repair, Repaired, SiteOverview, Spool, SqliteSpool,
-};
+use confluence_audit_collector::spool::{Depth, SiteOverview, Spool, SqliteSpool};
 use confluence_audit_collector::state::{Lock, default_state_dir};
 use confluence_audit_collector::{Config, Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
@@ -18,6 +17,8 @@ use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use crate::args::{self, SiteArgs};
 use crate::report::Failure;
 use crate::settings::Settings;
+
+use self::recover::RecoverArgs;
 
 /// What to do with the state.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -44,7 +45,7 @@ pub(crate) enum StateCommand {
         yes: bool,
     },
     /// Saves what can be read of a damaged state into a new one, and keeps the damaged one
-    Repair,
+    Recover(RecoverArgs),
 }
 
 pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(), Failure> {
@@ -55,7 +56,7 @@ pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(
         StateCommand::Rewind { to, site, yes } => {
             rewind(&place, site_args, to, site.as_deref(), yes).await
         }
-        StateCommand::Repair => repair(&place),
+        StateCommand::Recover(args) => recover::recover(&place, site_args, args).await,
     }
 }
 
@@ -63,6 +64,8 @@ pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(
 struct Place {
     dir: PathBuf,
     sites: Vec<SiteConfig>,
+    /// How many outputs are configured.
+    outputs: usize,
 }
 
 impl Place {
@@ -80,6 +83,7 @@ impl Place {
         Ok(Self {
             dir,
             sites: config.sites,
+            outputs: config.outputs.len(),
         })
     }
 
@@ -145,7 +149,7 @@ async fn verify(place: &Place) -> Result<(), Failure> {
             problems.len()
         ),
         format!(
-            "Run `confluence-audit state repair --state-dir {}`: it saves what can be believed, \
+            "Run `confluence-audit state recover --state-dir {}`: it saves what can be believed, \
              says what cannot, and keeps the damaged file.",
             place.shown()
         ),
@@ -252,48 +256,6 @@ async fn choose<'a>(
             known()
         ))
     })
-}
-
-fn repair(place: &Place) -> Result<(), Failure> {
-    let Some(lock) = place.lock()? else {
-        return place.say_empty();
-    };
-    match SqliteSpool::repair(&lock, SystemRuntime.now())? {
-        Repair::NoSpool => place.say_empty(),
-        Repair::Repaired(repaired) => say(&text_of_repair(&repaired).join("\n")),
-        _ => say(&format!(
-            "the state in {} is not damaged; nothing was changed",
-            place.shown()
-        )),
-    }
-}
-
-fn text_of_repair(repaired: &Repaired) -> Vec<String> {
-    let kept = repaired.kept.as_path();
-    let shown = |path: &Path| printable(&path.display().to_string(), 4096);
-    let mut text = vec![
-        format!(
-            "repaired; the damage was: {}",
-            printable(&repaired.damage, 500)
-        ),
-        format!("the damaged file is kept: {}", shown(kept)),
-    ];
-    text.push(format!(
-        "saved: {} watermarks, {} positions of outputs, {} counts, {} records",
-        repaired.sites, repaired.outputs, repaired.counts, repaired.records
-    ));
-    if repaired.lost.is_empty() {
-        text.push("nothing that is known of was lost".to_owned());
-    }
-    for lost in &repaired.lost {
-        text.push(format!("lost: {}", printable(lost, 1000)));
-    }
-    text.push(
-        "the next run delivers again what it does not find counted; `confluence-audit verify` \
-         shows what outputs lack or hold twice"
-            .to_owned(),
-    );
-    text
 }
 
 pub(crate) fn waiting(depth: Depth) -> String {

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod metrics;
 pub mod output;
 pub mod pass;
+pub mod recount;
 pub mod schedule;
 pub mod site;
 pub mod spool;

@@ -1,5 +1,5 @@
-//! Where records are ours: each is committed here, together with everything that remembers it,
-//! before any output sees it.
+//! The durable queue between reading and delivery: one transaction holds records, dedup counts and
+//! watermark.
 //!
 //! A pass asks for a [site's state](Spool::site) and the [counts](Spool::counts) of what it may
 //! read again, and ends in one [`commit`](Spool::commit). Delivery takes what is
@@ -18,7 +18,7 @@ use confluence_audit_core::{Fingerprint, Timestamp};
 use crate::output::OutputName;
 use crate::{Result, SiteId};
 
-pub use sqlite::{Repair, Repaired, SqliteSpool};
+pub use sqlite::{Recovered, Recovery, SqliteSpool};
 
 /// How far the reading of a site has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,6 +209,17 @@ pub trait Spool: Send + Sync {
     /// Counts begin at `counted_from`; with an earlier `to` they begin there, and what lies
     /// between and has left the spool will be taken for new and delivered a second time.
     async fn rewind(&self, site: &SiteId, to: Timestamp) -> Result<SiteState>;
+
+    /// Replaces all that is counted of `site` by `counts`, what is spooled included, and has the
+    /// next pass read again from `from` on, or from where its reading ended if that is earlier;
+    /// `None` is the site's first record. Counts from before then are left out. The state as it is
+    /// then.
+    async fn recount(
+        &self,
+        site: &SiteId,
+        from: Option<Timestamp>,
+        counts: Counts,
+    ) -> Result<SiteState>;
 
     /// Looks through everything for what contradicts itself, without changing anything: each
     /// contradiction as a sentence, none when all is well, and no more than a hundred.

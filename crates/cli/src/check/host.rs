@@ -55,7 +55,7 @@ pub(super) async fn state(findings: &mut Findings, settings: &Settings) {
         Ok(Some(wrong)) => findings.warn(
             "state",
             &format!("it contradicts itself: {}", wrong.join("; ")),
-            "See `confluence-audit state verify`, then `state repair`.",
+            "See `confluence-audit state verify`, then `state recover`.",
         ),
         Err(error) => findings.bad("state", &error),
     }

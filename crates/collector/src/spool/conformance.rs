@@ -38,7 +38,8 @@ use crate::SiteId;
 use crate::output::OutputName;
 
 pub use self::commits::{
-    a_commit_is_there_whole, a_refused_commit_leaves_nothing, counts_include_both_ends,
+    a_commit_is_there_whole, a_refused_commit_leaves_nothing,
+    counting_anew_begins_where_it_is_told_and_knows_what_is_spooled, counts_include_both_ends,
     reopening_keeps_everything, rewinding_beyond_the_counts_knows_what_is_spooled,
     rewinding_keeps_counts_and_records, sites_are_kept_apart, the_watermark_never_moves_back,
     twins_are_counted, what_is_older_than_forget_before_is_forgotten,

@@ -8,13 +8,12 @@ mod checksum;
 mod chunk;
 mod commit;
 mod connection;
+mod counts;
 mod error;
-mod pack;
 mod queue;
 mod recover;
 mod rows;
 mod schema;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,24 +23,26 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use confluence_audit_core::{Fingerprint, Timestamp};
-use rusqlite::{Transaction, params};
+use confluence_audit_core::Timestamp;
+use confluence_audit_core::read::Counts;
+use rusqlite::Transaction;
 
 use self::check::contradictions;
-use self::commit::{rewind, write_commit};
+use self::commit::{recount, rewind, write_commit};
 use self::connection::{
-    FILE, beside, check_and_migrate, connect_read_only, create, refuse_log_alone,
+    FILE, Footprint, Store, beside, connect_read_only, create, refuse_log_alone,
 };
+use self::counts::counts_between;
 use self::error::StoreError;
-use self::queue::{confirm, depth_behind, pending, register, retain};
-use self::rows::{address_row, output_row, overview, set_address, site_row};
-use self::store::{Footprint, Store};
-use super::{Commit, Counts, Depth, OutputState, Overview, Pending, SiteState, Spool};
+use self::queue::{confirm, depth_behind, overview, pending, register, retain};
+use self::rows::{address_row, output_row, set_address, site_row, site_state};
+use super::{Commit, Depth, OutputState, Overview, Pending, SiteState, Spool};
 use crate::fs::unusable;
 use crate::output::OutputName;
+use crate::state::Lock;
 use crate::{Error, Result, SiteId};
 
-pub use self::recover::{Repair, Repaired};
+pub use self::recover::{Recovered, Recovery};
 
 /// The spool in one SQLite file of the state directory.
 ///
@@ -53,11 +54,12 @@ pub struct SqliteSpool {
 
 impl SqliteSpool {
     /// Opens the spool in the state directory `dir`; creates it, for its owner alone, where there
-    /// is none. Checks the whole file. Blocks meanwhile.
+    /// is none. Checks what waits and how far sites and outputs have come, and the whole file when
+    /// whoever had it open before did not end well. Blocks meanwhile.
     ///
     /// # Errors
     ///
-    /// [`State`](crate::ErrorKind::State) when the file is damaged, of a newer version of this
+    /// [`State`](crate::ErrorKind::State) when the file is damaged, of another version of this
     /// program, or not ours: nothing is changed, and the remedy says how to save what is in it.
     /// [`Io`](crate::ErrorKind::Io) when it cannot be read or written.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -71,7 +73,7 @@ impl SqliteSpool {
             Err(error) => return Err(unusable(&path, error)),
         }
         let connection =
-            check_and_migrate(&path).map_err(|error| error.explain(&path, "opening it"))?;
+            connection::open(&path).map_err(|error| error.explain(&path, "opening it"))?;
         Ok(Self {
             store: Arc::new(Mutex::new(Store {
                 path,
@@ -89,8 +91,7 @@ impl SqliteSpool {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`State`](crate::ErrorKind::State) for a file of an older
-    /// version too, which the next run brings up to date.
+    /// As [`open`](Self::open).
     pub fn open_read_only(dir: &Path) -> Result<Option<Self>> {
         let dir = match dir.canonicalize() {
             Ok(dir) => dir,
@@ -119,6 +120,22 @@ impl SqliteSpool {
         }))
     }
 
+    /// Puts what can be read of a damaged spool into a new one, which takes its place; the damaged
+    /// one is kept beside it. A spool that is not damaged is left alone. Blocks meanwhile.
+    ///
+    /// `now` names the kept file.
+    ///
+    /// # Errors
+    ///
+    /// [`State`](crate::ErrorKind::State) when the file is of another version of this program or
+    /// belongs to another one, and [`Io`](crate::ErrorKind::Io) when the disk fails or is full:
+    /// what was there before is there still.
+    pub fn recover(lock: &Lock, now: Timestamp) -> Result<Recovery> {
+        let dir = lock.dir();
+        let dir = dir.canonicalize().map_err(|error| unusable(dir, error))?;
+        recover::recover(dir, now)
+    }
+
     /// Does `work` in one transaction, on a thread that may block. Dropping the future does not
     /// stop it.
     async fn transaction<T: Send + 'static>(
@@ -143,29 +160,20 @@ impl Spool for SqliteSpool {
     async fn site(&self, site: &SiteId) -> Result<SiteState> {
         let site = site.clone();
         self.transaction("reading a site's state", move |transaction| {
-            Ok(site_row(transaction, &site)?.map_or_else(SiteState::default, |(_, state)| state))
+            site_state(transaction, &site)
         })
         .await
     }
 
     async fn counts(&self, site: &SiteId, from: Timestamp, to: Timestamp) -> Result<Counts> {
         let site = site.clone();
-        self.transaction("reading a site's counts", move |transaction| {
-            let counts = transaction
-                .prepare_cached(
-                    "SELECT ms, fingerprint, n FROM ledger
-                     WHERE site = (SELECT id FROM site WHERE name = ?1) AND ms BETWEEN ?2 AND ?3",
-                )?
-                .query_map(
-                    params![site.as_str(), from.as_millis(), to.as_millis()],
-                    |row| {
-                        let fingerprint = Fingerprint::from_bytes(row.get(1)?);
-                        Ok(((time(row.get(0)?), fingerprint), row.get(2)?))
-                    },
-                )?
-                .collect::<Result<_, _>>()?;
-            Ok(counts)
-        })
+        self.transaction(
+            "reading a site's counts",
+            move |transaction| match site_row(transaction, &site)? {
+                Some(row) => counts_between(transaction, row.id, from, to),
+                None => Ok(Counts::new()),
+            },
+        )
         .await
     }
 
@@ -265,10 +273,22 @@ impl Spool for SqliteSpool {
     async fn rewind(&self, site: &SiteId, to: Timestamp) -> Result<SiteState> {
         let site = site.clone();
         self.transaction("rewinding a site", move |transaction| {
-            let unknown = || StoreError::Rule(format!("the site {site} was never committed"));
-            let (id, state) = site_row(transaction, &site)?.ok_or_else(unknown)?;
-            rewind(transaction, id, &site, &state, to)?;
-            Ok(site_row(transaction, &site)?.ok_or_else(unknown)?.1)
+            rewind(transaction, &site, to)?;
+            site_state(transaction, &site)
+        })
+        .await
+    }
+
+    async fn recount(
+        &self,
+        site: &SiteId,
+        from: Option<Timestamp>,
+        counts: Counts,
+    ) -> Result<SiteState> {
+        let site = site.clone();
+        self.transaction("counting anew", move |transaction| {
+            recount(transaction, &site, from, &counts)?;
+            site_state(transaction, &site)
         })
         .await
     }
@@ -277,8 +297,4 @@ impl Spool for SqliteSpool {
         self.transaction("inspecting it", |transaction| contradictions(transaction))
             .await
     }
-}
-
-fn time(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis)
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use confluence_audit_core::read::Counts;
 use confluence_audit_core::{Fingerprint, RawRecord, Timestamp, printable};
 
 use super::lines::{self, Lines, Next};
@@ -38,6 +39,8 @@ pub struct Holdings {
     /// The service's pages decide where such a record is placed, and no file tells those: its
     /// content has to do, which holds whatever the record says of its time.
     pub(super) untimed: HashMap<Fingerprint, Untimed>,
+    /// Where such records are counted.
+    placed: Counts,
     pub(super) oldest: Option<Timestamp>,
     pub(super) newest: Option<Timestamp>,
     pub(super) torn: u64,
@@ -95,13 +98,14 @@ impl Holdings {
             path,
         });
         let mut after = None;
+        let mut unplaced = Vec::new();
         loop {
             let record = match lines.next()? {
-                Next::End => return Ok(()),
+                Next::End => break,
                 Next::Damaged(error) => {
                     let why = format!("the compressed data cannot be read from here on: {error}");
                     self.torn(file, lines.number(), after, &why);
-                    return Ok(());
+                    break;
                 }
                 Next::Line(line) if line.iter().all(u8::is_ascii_whitespace) => {
                     Err("it is empty".to_owned())
@@ -115,9 +119,22 @@ impl Holdings {
                 Ok(record) => {
                     self.hold(&record, file, lines.number(), after);
                     after = record.time().or(after);
+                    match record.time() {
+                        Some(time) => self.place(&mut unplaced, time),
+                        None => unplaced.push(record.fingerprint()),
+                    }
                 }
                 Err(why) => self.torn(file, lines.number(), after, &why),
             }
+        }
+        let last = after.or(self.newest).unwrap_or(Timestamp::from_millis(0));
+        self.place(&mut unplaced, last);
+        Ok(())
+    }
+
+    fn place(&mut self, unplaced: &mut Vec<Fingerprint>, time: Timestamp) {
+        for fingerprint in unplaced.drain(..) {
+            *self.placed.entry((time, fingerprint)).or_insert(0) += 1;
         }
     }
 
@@ -139,6 +156,32 @@ impl Holdings {
         };
         (held.file, held.line) = (file, line);
         held.copies = held.copies.saturating_add(1);
+    }
+
+    /// The time of the oldest record that tells one.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
+    }
+
+    /// How many lines are no records.
+    pub fn torn_count(&self) -> u64 {
+        self.torn
+    }
+
+    /// How many records tell no time.
+    pub fn untimed_count(&self) -> u64 {
+        self.placed.values().map(|copies| u64::from(*copies)).sum()
+    }
+
+    /// How many copies of each record there are. One that tells no time is filed, as the reading
+    /// of a site does, with the record that it met before, which is the next one in a file.
+    pub fn counts(&self) -> Counts {
+        let timed = self.timed.iter().map(|(key, held)| (*key, held.copies));
+        let mut counts: Counts = timed.collect();
+        for (key, copies) in &self.placed {
+            *counts.entry(*key).or_insert(0) += copies;
+        }
+        counts
     }
 
     pub(super) fn torn(&mut self, file: u32, line: u64, after: Option<Timestamp>, why: &str) {

@@ -1,6 +1,7 @@
 //! What is committed is there, whole and once; and the way back.
 
 use confluence_audit_core::Fingerprint;
+use confluence_audit_core::read::Counts;
 
 use super::{
     Store, at, commit, committed, confirmed, count, fingerprint, lines, record, registered, site,
@@ -230,4 +231,41 @@ pub async fn rewinding_beyond_the_counts_knows_what_is_spooled(store: &dyn Store
         spool.inspect().await.expect("a look inside"),
         Vec::<String>::new()
     );
+}
+
+/// Counts that are replaced hold from the given instant on, together with what is spooled, and the
+/// next pass begins there; never later than where the reading ended.
+pub async fn counting_anew_begins_where_it_is_told_and_knows_what_is_spooled(store: &dyn Store) {
+    let spool = store.open().await;
+    let output = registered(&*spool, "file").await;
+    let old = vec![record(10, 1, 1), record(11, 1, 1), record(11, 1, 2)];
+    committed(&*spool, 20, old).await;
+    let first = waiting(&*spool, &output).await[0].0;
+    confirmed(&*spool, &output, first).await;
+
+    let counts = || Counts::from([((at(4), fingerprint(2)), 1), ((at(6), fingerprint(2)), 3)]);
+    let state = spool.recount(&site(), Some(at(5)), counts()).await;
+    let state = state.expect("counted");
+    let begin = Some(at(5));
+    assert_eq!((state.watermark, state.counted_from), (begin, begin));
+    let expected = [(6, fingerprint(2), 3), (11, fingerprint(1), 2)];
+    assert_eq!(count(&*spool, i64::MIN, 99).await, expected);
+    assert_eq!(waiting(&*spool, &output).await.len(), 2);
+    committed(&*spool, 21, vec![record(6, 2, 4)]).await;
+    let problems = spool.inspect().await.expect("a look inside");
+    assert_eq!(problems, Vec::<String>::new());
+
+    let state = spool.recount(&site(), Some(at(50)), counts()).await;
+    assert_eq!(state.expect("counted").watermark, Some(at(21)));
+
+    let never = SiteId::new("never read");
+    for from in [Some(at(3)), None] {
+        let state = spool
+            .recount(&never, from, counts())
+            .await
+            .expect("counted");
+        assert_eq!((state.watermark, state.counted_from), (from, from));
+        let counted = spool.counts(&never, at(i64::MIN), at(99)).await;
+        assert_eq!(counted.expect("counts"), counts());
+    }
 }

@@ -1,4 +1,4 @@
-//! Records that were committed together, many to a row: a row for each would cost more than the
+//! How records that wait are packed: many to a row, since a row for each would cost more than the
 //! record itself.
 //!
 //! | bytes | of each record |
@@ -13,10 +13,10 @@
 //! number before that, and so on; those before `first` are there no longer.
 
 use bytes::Bytes;
-use confluence_audit_core::{Fingerprint, RawRecord};
+use confluence_audit_core::Fingerprint;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::checksum::{checksum, matches};
+use super::checksum::{LEN, chunk_checksum, matches};
 use super::error::StoreError;
 use crate::Result;
 
@@ -35,7 +35,7 @@ pub(super) struct Stored {
     pub(super) line: Bytes,
 }
 
-/// Puts records into chunks, in the order of their numbers.
+/// Puts records of one site into chunks, in the order of their numbers.
 pub(super) struct Writer<'a> {
     transaction: &'a Connection,
     body: Vec<u8>,
@@ -43,12 +43,17 @@ pub(super) struct Writer<'a> {
     first: i64,
     next: i64,
     bytes: i64,
-    /// The oldest time of all that waited when these came; `None` while nothing does.
+    /// The oldest time of all that waits, these included; `None` while nothing does.
     low: Option<i64>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(transaction: &'a Connection) -> Result<Self, StoreError> {
+    /// Numbers them from `next` on.
+    pub(super) fn new(
+        transaction: &'a Connection,
+        site: i64,
+        next: i64,
+    ) -> Result<Self, StoreError> {
         let low = transaction
             .prepare_cached("SELECT low FROM chunk ORDER BY last DESC LIMIT 1")?
             .query_row([], |row| row.get(0))
@@ -56,21 +61,12 @@ impl<'a> Writer<'a> {
         Ok(Self {
             transaction,
             body: Vec::new(),
-            site: 0,
-            first: 0,
-            next: 0,
+            site,
+            first: next,
+            next,
             bytes: 0,
             low,
         })
-    }
-
-    /// Has what follows belong to `site`, numbered from `next` on.
-    pub(super) fn go_on_at(&mut self, site: i64, next: i64) -> Result<(), StoreError> {
-        if (site, next) != (self.site, self.next) {
-            self.finish()?;
-            (self.site, self.first, self.next) = (site, next, next);
-        }
-        Ok(())
     }
 
     pub(super) fn push(
@@ -92,18 +88,22 @@ impl<'a> Writer<'a> {
         self.low = Some(self.low.map_or(ms, |low| low.min(ms)));
         self.next += 1;
         if self.body.len() >= FULL {
-            self.finish()?;
+            self.write()?;
         }
         Ok(())
     }
 
-    /// Writes what is left.
-    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
-        if self.body.is_empty() {
-            return Ok(());
+    /// Writes what is left; the oldest time of all that waits now.
+    pub(super) fn finish(mut self) -> Result<Option<i64>, StoreError> {
+        if !self.body.is_empty() {
+            self.write()?;
         }
+        Ok(self.low)
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
         let (last, low) = (self.next - 1, self.low.unwrap_or(i64::MIN));
-        let checksum = checksum_of([last, self.first, self.site, self.bytes, low], &self.body);
+        let checksum = chunk_checksum([last, self.first, self.site, self.bytes, low], &self.body);
         self.transaction
             .prepare_cached(
                 "INSERT INTO chunk (last, first, site, bytes, low, body, checksum)
@@ -154,9 +154,9 @@ impl Chunk {
         )))
     }
 
-    fn checksum(&self) -> [u8; 8] {
+    fn checksum(&self) -> [u8; LEN] {
         let numbers = [self.last, self.first, self.site, self.bytes, self.low];
-        checksum_of(numbers, &self.body)
+        chunk_checksum(numbers, &self.body)
     }
 
     /// Its records, by number. They share its memory.
@@ -186,10 +186,6 @@ impl Chunk {
     }
 }
 
-fn checksum_of(numbers: [i64; 5], body: &[u8]) -> [u8; 8] {
-    checksum(&[numbers.map(i64::to_le_bytes).as_flattened(), body])
-}
-
 fn take(rest: &mut Bytes) -> Option<Stored> {
     if rest.len() < HEAD {
         return None;
@@ -206,36 +202,6 @@ fn take(rest: &mut Bytes) -> Option<Stored> {
         ordinal: number(HEAD - 8)?,
         line: rest.split_to(len),
     })
-}
-
-/// Gives the records of all chunks the fingerprints that their lines have.
-pub(super) fn name_again(transaction: &Connection) -> Result<(), StoreError> {
-    let chunks: Vec<i64> = transaction
-        .prepare("SELECT last FROM chunk")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let select = format!("SELECT {} FROM chunk WHERE last = ?1", Chunk::COLUMNS);
-    let mut select = transaction.prepare(&select)?;
-    let mut update =
-        transaction.prepare("UPDATE chunk SET body = ?2, checksum = ?3 WHERE last = ?1")?;
-    for last in chunks {
-        let mut rows = select.query([last])?;
-        let Some(row) = rows.next()? else {
-            continue;
-        };
-        let mut chunk = Chunk::read(row)?;
-        let mut body = chunk.body.to_vec();
-        let mut rest = chunk.body.clone();
-        while !rest.is_empty() {
-            let at = body.len() - rest.len() + 8;
-            let record = take(&mut rest).ok_or_else(|| chunk.odd())?;
-            let fingerprint = RawRecord::from_line(record.line).fingerprint();
-            body[at..at + Fingerprint::LEN].copy_from_slice(fingerprint.as_bytes());
-        }
-        chunk.body = body.into();
-        update.execute(params![last, &chunk.body[..], chunk.checksum()])?;
-    }
-    Ok(())
 }
 
 /// Deletes the records that every output has.

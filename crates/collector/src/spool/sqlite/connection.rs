@@ -1,25 +1,25 @@
-//! The file itself: created whole, opened only where it can be trusted, never replaced.
+//! The connection to the spool's file: created whole, opened only where it can be trusted, never
+//! replaced; used by one caller at a time, in whole transactions.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::OFlags;
 
-use super::check::{check_positions, check_rows};
+use super::check::{SMALL_TABLES, check_numbers, check_pages, check_rows};
 use super::error::StoreError;
-use super::queue::KEPT_FREE;
-use super::schema::{MIGRATIONS, check_schema, migrate, schema_version};
-use crate::Result;
+use super::schema::{check_schema, create_tables};
 use crate::fs::{sync_directory, unusable};
+use crate::{Error, ErrorKind, Result};
 
 pub(super) const FILE: &str = "spool.sqlite3";
 
-/// A chunk goes through the log in a few pages rather than many. Files of versions before the first
-/// release have pages of 4 KiB, and keep them.
+/// A chunk goes through the log in a few pages rather than many.
 pub(super) const PAGE: usize = 16 * 1024;
 
 /// The log is copied back into the database when it has so many pages.
@@ -30,6 +30,13 @@ const CACHE_KIB: i32 = -5_000;
 
 /// How many statements are kept prepared.
 const STATEMENTS: usize = 64;
+
+/// Free space inside the file above which it is given back after a sweep: one long failure of an
+/// output shall not cost its disk space for ever.
+pub(super) const KEPT_FREE: i64 = 64 * 1024 * 1024;
+
+/// How often a spool is looked at until it holds still.
+const LOOKS: usize = 5;
 
 /// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -77,7 +84,7 @@ pub(super) fn create_at(fresh: &Path) -> Result<()> {
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        migrate(&mut connection, 0)?;
+        create_tables(&mut connection)?;
         connection.close().map_err(|(_, error)| error)?;
         Ok(())
     });
@@ -121,15 +128,17 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
         uri.set_query(Some("immutable=1"));
         Connection::open_with_flags(uri.as_str(), flags)?
     };
-    // The last one to close a database moves its log into it, if it is not told otherwise.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    keep_log(&connection, true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    let version = schema_version(&connection)?;
-    check_schema(&connection, version)?;
-    if version < MIGRATIONS.len() {
-        return Err(StoreError::Older(version));
-    }
+    check_schema(&connection)?;
     Ok(connection)
+}
+
+/// Whether closing leaves the log where it is. Otherwise the last one to close a database moves its
+/// log into it.
+fn keep_log(connection: &Connection, keeps: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps)?;
+    Ok(())
 }
 
 /// What can be seen of the files before SQLite is asked, which makes the best of what it finds.
@@ -171,11 +180,15 @@ fn log_is_copied_back(index: &Path) -> Result<bool, StoreError> {
     Ok(is_complete && head[16..20] == head[96..100])
 }
 
-pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the spool to write to it. The pages of counts are looked at only when the program that had
+/// it open before did not end well; everything else always.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     check_files(path)?;
-    let mut connection = connect(path)?;
-    let version = schema_version(&connection)?;
-    check_schema(&connection, version)?;
+    let ended_well = !beside(path, "-wal").exists();
+    let connection = connect(path)?;
+    check_schema(&connection)?;
+    // One that is refused leaves its log behind, so that the next start is as careful.
+    keep_log(&connection, true)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -197,17 +210,137 @@ pub(super) fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     // Otherwise the log keeps the size of the largest commit for ever.
     connection.pragma_update_and_check(None, "journal_size_limit", KEPT_FREE, |_| Ok(()))?;
-    let verdict: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        return Err(StoreError::Damaged(verdict));
-    }
-    migrate(&mut connection, version)?;
     let mut wrong = Vec::new();
-    check_rows(&connection, &mut wrong)?;
-    check_positions(&connection, &mut wrong)?;
-    match wrong.into_iter().next() {
-        Some(wrong) => Err(StoreError::Damaged(wrong)),
-        None => Ok(connection),
+    if ended_well {
+        for table in SMALL_TABLES {
+            check_pages(&connection, Some(table), &mut wrong)?;
+        }
+    } else {
+        check_pages(&connection, None, &mut wrong)?;
+    }
+    if wrong.is_empty() {
+        check_rows(&connection, &mut wrong)?;
+        check_numbers(&connection, &mut wrong)?;
+    }
+    if let Some(wrong) = wrong.into_iter().next() {
+        return Err(StoreError::Damaged(wrong));
+    }
+    keep_log(&connection, false)?;
+    Ok(connection)
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    /// For one that only reads: what the files were like before it was opened.
+    pub(super) seen: Option<Footprint>,
+    /// Writing failed in the disk's own way. What the kernel still remembers of the file may
+    /// differ from what the disk holds, so this process asks no more.
+    pub(super) failed: bool,
+}
+
+impl Store {
+    pub(super) fn transaction<T>(
+        &mut self,
+        what: &str,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T> {
+        if self.failed {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("the spool {} failed before", self.path.display()),
+                "See to the disk and start again.",
+            ));
+        }
+        if self.seen.is_some() {
+            return self.look(what, work);
+        }
+        // At once a writer: a reader that turns into one can be refused halfway.
+        let done = run(&mut self.connection, TransactionBehavior::Immediate, &work);
+        done.map_err(|error| {
+            self.failed = error.is_of_the_disk();
+            if error.is_damage() {
+                // The log stays behind, by which the next start knows to check the whole file.
+                let _ = keep_log(&self.connection, true);
+            }
+            error.explain(&self.path, what)
+        })
+    }
+
+    /// Without a log the file is read as one that nobody changes. A run may have begun meanwhile,
+    /// and what was read then may be anything.
+    fn look<T>(
+        &mut self,
+        what: &str,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T> {
+        for _ in 0..LOOKS {
+            let done = run(&mut self.connection, TransactionBehavior::Deferred, &work);
+            let now = Footprint::of(&self.path);
+            match &self.seen {
+                Some(seen) if !seen.has_log && *seen != now => {}
+                _ => return done.map_err(|error| error.explain(&self.path, what)),
+            }
+            self.seen = Some(now);
+            self.connection = connect_read_only(&self.path)
+                .map_err(|error| error.explain(&self.path, "opening it"))?;
+        }
+        Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "the spool {} changed each time it was looked at",
+                self.path.display()
+            ),
+            "Try again in a moment.",
+        ))
+    }
+}
+
+/// Free pages are good for the next commit, and a program that ends makes none: the file is left as
+/// large as what it holds. Where that fails it is only larger, and nothing in it is wrong.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.seen.is_none() && !self.failed {
+            let _ = vacuum(&self.connection);
+        }
+    }
+}
+
+/// Gives the free pages of the file back.
+pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    // One page a step, and a row of nothing for each.
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut pages = vacuum.query([])?;
+    while pages.next()?.is_some() {}
+    Ok(())
+}
+
+fn run<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl Fn(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// What tells that a file was written to meanwhile.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Footprint {
+    has_log: bool,
+    file: Option<(u64, Option<SystemTime>)>,
+}
+
+impl Footprint {
+    pub(super) fn of(path: &Path) -> Self {
+        Self {
+            has_log: beside(path, "-wal").exists(),
+            file: fs::metadata(path)
+                .ok()
+                .map(|meta| (meta.len(), meta.modified().ok())),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong inside, and how it is said.
+//! What can go wrong in the spool's file, and the error with its remedy that is made of it.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,6 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::schema::MIGRATIONS;
 use crate::fs::unusable;
 use crate::{Error, ErrorKind};
 
@@ -17,10 +16,13 @@ pub(super) enum StoreError {
     File(io::Error),
     /// The file does not hold what we left in it.
     Damaged(String),
-    /// The schema has this version, which is not known here.
-    Newer(i64),
-    /// The schema has this version, which nothing may be changed about now.
-    Older(usize),
+    /// The schema has a version that is not known here.
+    Newer {
+        found: i64,
+        known: i64,
+    },
+    /// It is of a development version before the first release.
+    Development,
     /// A good database, of another program.
     Foreign,
     /// The caller broke a rule of the trait.
@@ -46,28 +48,41 @@ impl StoreError {
             if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
     }
 
+    /// Whether the file holds something else than what was written.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Sqlite(error) => is_damage(error),
+            _ => false,
+        }
+    }
+
     pub(super) fn explain(self, path: &Path, what: &str) -> Error {
         let shown = path.display();
         let error = match self {
             Self::Rule(rule) => return Error::internal(format!("the spool {shown}: {rule}")),
-            Self::Newer(version) => {
+            Self::Newer { found, known } => {
                 return Error::new(
                     ErrorKind::State,
                     format!(
-                        "the spool {shown} has schema version {version}; this program knows \
-                         versions up to {}",
-                        MIGRATIONS.len()
+                        "the spool {shown} has schema version {found}; this program knows \
+                         versions up to {known}"
                     ),
                     "A newer confluence-audit has used it. Install that version again, or give \
                      this one another state directory. If there never was a newer one, the file \
-                     is damaged: run `confluence-audit state repair`.",
+                     is damaged: run `confluence-audit state recover`.",
                 );
             }
-            Self::Older(version) => {
+            Self::Development => {
                 return Error::new(
                     ErrorKind::State,
-                    format!("the spool {shown} has schema version {version}, of an older program"),
-                    "The next run of `confluence-audit fetch` brings it up to date.",
+                    format!(
+                        "the spool {shown} was made by a development version, before the first \
+                         release, and was left as it is"
+                    ),
+                    "Move it away. The next run then reads and delivers all that the site \
+                     retains; after `confluence-audit state recover --from-files FILE…` only \
+                     what these raw files lack.",
                 );
             }
             Self::Foreign => {
@@ -79,17 +94,12 @@ impl StoreError {
             }
             Self::Damaged(verdict) => return damaged(path).with_source(Verdict(verdict)),
             Self::File(error) => return unusable(path, error),
-            // A value of another kind than we write.
-            Self::Sqlite(
-                error @ (rusqlite::Error::Utf8Error(..)
-                | rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)),
-            ) => return damaged(path).with_source(error),
             Self::Sqlite(error) => error,
         };
+        if is_damage(&error) {
+            return damaged(path).with_source(error);
+        }
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
                 ErrorKind::Locked,
                 format!("the spool {shown} is in use by another program ({what})"),
@@ -113,6 +123,20 @@ impl StoreError {
     }
 }
 
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        // A value of another kind than we write.
+        rusqlite::Error::Utf8Error(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        error => matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        ),
+    }
+}
+
 fn damaged(path: &Path) -> Error {
     let dir = path.parent().unwrap_or(path).display();
     Error::new(
@@ -122,9 +146,10 @@ fn damaged(path: &Path) -> Error {
             path.display()
         ),
         format!(
-            "Run `confluence-audit state repair --state-dir {dir}`: it saves what can be read, \
-             says what cannot, and keeps the damaged file. Restoring the state directory from a \
-             backup delivers once more what came after it."
+            "Run `confluence-audit state recover --state-dir {dir}`: it saves what can be read, \
+             says what cannot, and keeps the damaged file. With `--from-files` it also takes from \
+             your raw files what was delivered. Restoring the state directory from a backup \
+             delivers once more what came after it."
         ),
     )
 }

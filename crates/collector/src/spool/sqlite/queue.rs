@@ -2,37 +2,32 @@
 
 use std::sync::Arc;
 
-use confluence_audit_core::Fingerprint;
+use confluence_audit_core::{Fingerprint, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 
-use super::checksum::output_checksum;
 use super::chunk::{Chunk, delete_up_to, delete_what_all_have};
+use super::connection::{KEPT_FREE, vacuum};
 use super::error::StoreError;
-use super::rows::output_row;
-use super::store::vacuum;
-use super::time;
+use super::rows::{
+    addresses, last_seq, output_names, output_row, set_output, site_names, site_row, site_state,
+};
 use crate::output::OutputName;
-use crate::spool::{Depth, OutputState, Pending, Spooled};
+use crate::spool::{Depth, OutputOverview, OutputState, Overview, Pending, SiteOverview, Spooled};
 use crate::{Result, SiteId};
-
-/// Free space inside the file above which it is given back after a sweep: one long failure of an
-/// output shall not cost its disk space for ever.
-pub(super) const KEPT_FREE: i64 = 64 * 1024 * 1024;
 
 pub(super) fn register(
     transaction: &Transaction<'_>,
     output: &OutputName,
 ) -> Result<OutputState, StoreError> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO output (name, seq, checksum) VALUES (?1, 0, ?2) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            output.as_str(),
-            output_checksum(output.as_str(), 0, None)
-        ])?;
-    output_row(transaction, output)?
-        .ok_or_else(|| StoreError::Damaged(format!("it does not keep the output {output}")))
+    if let Some(state) = output_row(transaction, output)? {
+        return Ok(state);
+    }
+    let state = OutputState {
+        seq: 0,
+        checkpoint: None,
+    };
+    set_output(transaction, output, &state)?;
+    Ok(state)
 }
 
 pub(super) fn pending(
@@ -53,6 +48,8 @@ pub(super) fn pending(
     let mut rows = statement.query([position])?;
     let mut pending = Pending::default();
     let mut bytes = 0_usize;
+    // A new output begins with whatever is there; from then on no number is left out.
+    let mut expected = (position > 0).then_some(position.saturating_add(1));
     while let Some(row) = rows.next()? {
         let chunk = Chunk::read(row)?;
         let site = SiteId::new(row.get::<_, Arc<str>>(7)?);
@@ -60,6 +57,13 @@ pub(super) fn pending(
             if record.seq <= position {
                 continue;
             }
+            if let Some(expected) = expected.filter(|expected| *expected != record.seq) {
+                return Err(StoreError::Damaged(format!(
+                    "record {expected} should come next, and it is {}",
+                    record.seq
+                )));
+            }
+            expected = Some(record.seq.saturating_add(1));
             bytes = bytes.saturating_add(record.line.len());
             let records = &mut pending.records;
             let is_full = records.len() >= max_records || bytes > max_bytes;
@@ -70,7 +74,7 @@ pub(super) fn pending(
             records.push(Spooled {
                 seq: record.seq,
                 site: site.clone(),
-                time: time(record.ms),
+                time: Timestamp::from_millis(record.ms),
                 fingerprint: Fingerprint::from_bytes(record.fingerprint),
                 ordinal: record.ordinal,
                 line: record.line,
@@ -86,24 +90,17 @@ pub(super) fn confirm(
     seq: i64,
     checkpoint: &[u8],
 ) -> Result<(), StoreError> {
-    let changed = transaction
-        .prepare_cached(
-            "UPDATE output SET seq = ?2, checkpoint = ?3, checksum = ?4
-             WHERE name = ?1 AND seq <= ?2 AND ?2 <= (
-                 SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'
-             )",
-        )?
-        .execute(params![
-            output.as_str(),
-            seq,
-            checkpoint,
-            output_checksum(output.as_str(), seq, Some(checkpoint))
-        ])?;
-    if changed != 1 {
+    let known = output_row(transaction, output)?;
+    if known.is_none_or(|known| seq < known.seq) || seq > last_seq(transaction)? {
         return Err(StoreError::Rule(format!(
             "the output {output} is not registered, or cannot have confirmed record {seq} now"
         )));
     }
+    let state = OutputState {
+        seq,
+        checkpoint: Some(checkpoint.to_vec()),
+    };
+    set_output(transaction, output, &state)?;
     delete_what_all_have(transaction)?;
     give_back_space(transaction)
 }
@@ -173,4 +170,36 @@ pub(super) fn depth_behind(
         }
     }
     Ok(depth)
+}
+
+/// Everything but the size, which only the file system knows.
+pub(super) fn overview(transaction: &Transaction<'_>) -> Result<Overview, StoreError> {
+    let mut overview = Overview {
+        schema_version: transaction.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        size: 0,
+        depth: depth_behind(transaction, i64::MIN, None)?,
+        ..Overview::default()
+    };
+    for id in site_names(transaction)? {
+        let Some(row) = site_row(transaction, &id)? else {
+            continue;
+        };
+        let counts: i64 = transaction
+            .prepare_cached("SELECT count(*) FROM ledger WHERE site = ?1")?
+            .query_row([row.id], |row| row.get(0))?;
+        overview.sites.push(SiteOverview {
+            addresses: addresses(transaction, Some(&id))?,
+            state: site_state(transaction, &id)?,
+            counts: counts.unsigned_abs(),
+            id,
+        });
+    }
+    for name in output_names(transaction)? {
+        let Some(OutputState { seq, .. }) = output_row(transaction, &name)? else {
+            continue;
+        };
+        let waiting = depth_behind(transaction, seq, None)?;
+        overview.outputs.push(OutputOverview { name, seq, waiting });
+    }
+    Ok(overview)
 }

@@ -1,15 +1,14 @@
-//! What is left of a damaged spool, saved into a new one.
+//! Recovery of a damaged spool: what can be read of it goes into a new one.
 //!
-//! SQLite reads row by row what its trees still reach, on a copy; where a page is broken, the span
-//! of keys behind it is halved again and again until the rows on its far side are reached. What a
-//! row says is believed only if its checksum or its fingerprint agrees. Where something is lost, the
-//! new spool stands further back than the old one: records are rather delivered twice than never.
+//! It works on a copy. Each table that reads whole, and whose checksums hold, is kept; each that
+//! does not counts as lost, and what follows from that is done and reported: the new spool stands
+//! further back than the old one, since records are rather delivered twice than never.
 //!
 //! The damaged files are never written to, and at every instant the spool's own name leads to the
 //! damaged file, to a note that is refused as one, or to the whole new file.
 
 mod copy;
-mod read;
+mod report;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -17,84 +16,36 @@ mod tests;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use confluence_audit_core::Timestamp;
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 
-use self::copy::{Tables, copy_what_is_readable, first_page, put_first_page, tables};
-use self::tables::Salvage;
-use super::SqliteSpool;
+use self::copy::{Tables, copy_what_is_readable, tables};
+use self::tables::keep_what_is_whole;
 use super::check::contradictions;
-use super::connection::{
-    FILE, PAGE, beside, connect, connect_read_only, create_at, remove_if_there,
-};
+use super::connection::{FILE, beside, connect, connect_read_only, create_at, remove_if_there};
 use super::error::StoreError;
-use super::schema::schema_version;
+use super::schema::check_version;
 use crate::fs::{sync_directory, unusable};
-use crate::state::Lock;
 use crate::{Error, Result};
 
+pub use self::report::{Recovered, Recovery};
+
 /// What stands in the spool's place for the moment between the old file and the new one.
-const NOTE: &str = "confluence-audit state repair was interrupted; run it again.\n";
+const NOTE: &str = "confluence-audit state recover was interrupted; run it again.\n";
 
-/// What a repair came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Repair {
-    /// There is no spool.
-    NoSpool,
-    /// It is not damaged, and was left alone.
-    Sound,
-    /// It was damaged, and there is a new one.
-    Repaired(Repaired),
+/// Recovers the spool in the state directory `dir`, if it is damaged. `now` names the kept file.
+pub(super) fn recover(dir: PathBuf, now: Timestamp) -> Result<Recovery> {
+    Place::new(dir).recover(now)
 }
 
-/// What was saved of a damaged spool, and what was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Repaired {
-    /// What was wrong with it.
-    pub damage: String,
-    /// Where the damaged file is kept.
-    pub kept: PathBuf,
-    /// Sites whose watermark was saved.
-    pub sites: u64,
-    /// Outputs whose position was saved.
-    pub outputs: u64,
-    /// Counts that were saved.
-    pub counts: u64,
-    /// Records that were saved.
-    pub records: u64,
-    /// What could not be saved, and what follows from it, as sentences.
-    pub lost: Vec<String>,
-}
-
-impl SqliteSpool {
-    /// Puts what can be read of a damaged spool into a new one, which takes its place; the damaged
-    /// one is kept beside it. A spool that is not damaged is left alone. Blocks meanwhile.
-    ///
-    /// `now` names the kept file.
-    ///
-    /// # Errors
-    ///
-    /// [`State`](crate::ErrorKind::State) when the file is of a newer version of this program or
-    /// belongs to another one, and [`Io`](crate::ErrorKind::Io) when the disk fails or is full:
-    /// what was there before is there still.
-    pub fn repair(lock: &Lock, now: Timestamp) -> Result<Repair> {
-        let dir = lock.dir();
-        let dir = dir.canonicalize().map_err(|error| unusable(dir, error))?;
-        Place::new(dir).repair(now)
-    }
-}
-
-/// The names in the state directory that a repair works with.
+/// The names in the state directory that a recovery works with.
 struct Place {
     dir: PathBuf,
     spool: PathBuf,
     /// The new spool, from when it is whole and checked.
-    repaired: PathBuf,
+    recovered: PathBuf,
     work: PathBuf,
 }
 
@@ -102,39 +53,39 @@ impl Place {
     fn new(dir: PathBuf) -> Self {
         Self {
             spool: dir.join(FILE),
-            repaired: dir.join(format!("{FILE}.repaired")),
-            work: dir.join("repair.tmp"),
+            recovered: dir.join(format!("{FILE}.recovered")),
+            work: dir.join("recover.tmp"),
             dir,
         }
     }
 
-    fn repair(&self, now: Timestamp) -> Result<Repair> {
+    fn recover(&self, now: Timestamp) -> Result<Recovery> {
         if let Some(interrupted) = self.interrupted() {
             self.finish()?;
-            return Ok(Repair::Repaired(interrupted));
+            return Ok(Recovery::Recovered(interrupted));
         }
         let log = beside(&self.spool, "-wal");
         if self.spool.symlink_metadata().is_err() && log.symlink_metadata().is_err() {
-            return Ok(Repair::NoSpool);
+            return Ok(Recovery::NoSpool);
         }
         let damage = match self.damage() {
-            Ok(None) => return Ok(Repair::Sound),
+            Ok(None) => return Ok(Recovery::Sound),
             Ok(Some(damage)) => damage,
-            Err(error) => return Err(error.explain(&self.spool, "repairing it")),
+            Err(error) => return Err(error.explain(&self.spool, "recovering it")),
         };
         self.clear()?;
         DirBuilder::new()
             .mode(0o700)
             .create(&self.work)
             .map_err(|error| unusable(&self.work, error))?;
-        let mut repaired = self
+        let mut recovered = self
             .save()
-            .map_err(|error| error.explain(&self.spool, "repairing it"))?;
-        repaired.damage = damage;
-        repaired.kept = self.keep(now)?;
-        self.note(&repaired)?;
+            .map_err(|error| error.explain(&self.spool, "recovering it"))?;
+        recovered.damage = damage;
+        recovered.kept = self.keep(now)?;
+        self.note(&recovered)?;
         self.finish()?;
-        Ok(Repair::Repaired(repaired))
+        Ok(Recovery::Recovered(recovered))
     }
 
     /// What is wrong with the spool, if anything.
@@ -150,51 +101,42 @@ impl Place {
             }
             Err(StoreError::Sqlite(error)) => Ok(Some(error.to_string())),
             // Whether it really is, its tables tell.
-            Err(StoreError::Newer(version)) => {
-                Ok(Some(format!("it claims schema version {version}")))
-            }
-            Err(StoreError::Older(_)) => {
-                let connection = connect(&self.spool)?;
-                let verdict: String = connection
-                    .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-                    .unwrap_or_else(|error| error.to_string());
-                Ok((verdict != "ok").then_some(verdict))
+            Err(StoreError::Newer { found, .. }) => {
+                Ok(Some(format!("it claims schema version {found}")))
             }
             other => other,
         }
     }
 
-    /// What an interrupted repair had found out, if it had come as far as the note.
-    fn interrupted(&self) -> Option<Repaired> {
+    /// What an interrupted recovery had found out, if it had come as far as the note.
+    fn interrupted(&self) -> Option<Recovered> {
         let text = fs::read_to_string(&self.spool).ok()?;
         let report = text.strip_prefix(NOTE)?;
-        if !self.repaired.exists() {
+        if !self.recovered.exists() {
             return None;
         }
         serde_json::from_str(report).ok()
     }
 
-    /// Copies what is there, reads the copy, and leaves a new spool at `repaired`.
-    fn save(&self) -> Result<Repaired, StoreError> {
-        let copy = self.work.join(FILE);
+    /// Copies what is there, reads the copy, and leaves a new spool at `recovered`.
+    fn save(&self) -> Result<Recovered, StoreError> {
         let target = self.work.join("new.sqlite3");
         create_at(&target).map_err(|error| StoreError::Rule(error.to_string()))?;
-        let graft = first_page(&target)?;
-        let source = self.source(&copy, &graft)?;
+        let source = self.source()?;
         let mut new = connect(&target)?;
         new.pragma_update(None, "foreign_keys", true)?;
         new.pragma_update(None, "synchronous", "FULL")?;
         let transaction = new.transaction()?;
-        let repaired = match &source {
-            Some(source) => Salvage::new(source, &transaction)?.run()?,
-            None => Repaired {
+        let recovered = match &source {
+            Some(source) => keep_what_is_whole(source, &transaction)?,
+            None => Recovered {
                 lost: vec![
                     "everything: nothing of the file could be understood. The next run begins \
                      with the first record that the site retains, and delivers again what was \
                      delivered"
                         .to_owned(),
                 ],
-                ..Repaired::default()
+                ..Recovered::default()
             },
         };
         if let Some(problem) = contradictions(&transaction)?.into_iter().next() {
@@ -206,40 +148,31 @@ impl Place {
         drop(source);
         new.close().map_err(|(_, error)| error)?;
         File::open(&target).and_then(|file| file.sync_all())?;
-        fs::rename(&target, &self.repaired)?;
+        fs::rename(&target, &self.recovered)?;
         sync_directory(&self.dir)?;
-        Ok(repaired)
+        Ok(recovered)
     }
 
-    /// A connection to a copy in which our tables are to be found: the file as it is; with the
-    /// first page of a new spool, which is the same in every spool but for a few numbers that
-    /// reading does not need; or that without the log.
-    fn source(&self, copy: &Path, graft: &[u8; PAGE]) -> Result<Option<Connection>, StoreError> {
-        for (grafted, with_log) in [(false, true), (true, true), (true, false)] {
-            for suffix in ["", "-wal", "-shm"] {
-                let file = beside(copy, suffix);
-                remove_if_there(&file).map_err(|error| StoreError::Rule(error.to_string()))?;
-            }
-            copy_what_is_readable(&self.spool, copy)?;
-            if with_log {
-                copy_what_is_readable(&beside(&self.spool, "-wal"), &beside(copy, "-wal"))?;
-            }
-            if grafted {
-                put_first_page(copy, graft)?;
-            }
-            match tables(copy) {
-                Ok((connection, Tables::Ours)) => return Ok(Some(connection)),
-                Ok((_, Tables::Foreign)) if !grafted => return Err(StoreError::Foreign),
-                Ok((connection, Tables::Unknown)) if !grafted => {
-                    if let Err(StoreError::Newer(version)) = schema_version(&connection) {
-                        return Err(StoreError::Newer(version));
-                    }
-                }
-                Ok(_) | Err(StoreError::Sqlite(_)) => {}
-                Err(error) => return Err(error),
-            }
+    /// A connection to a copy of the damaged file, if it has our tables.
+    fn source(&self) -> Result<Option<Connection>, StoreError> {
+        let copy = self.work.join(FILE);
+        for suffix in ["", "-wal"] {
+            copy_what_is_readable(&beside(&self.spool, suffix), &beside(&copy, suffix))?;
         }
-        Ok(None)
+        // Only a log is left.
+        if !copy.exists() {
+            return Ok(None);
+        }
+        match tables(&copy) {
+            Ok((connection, Tables::Ours)) => Ok(Some(connection)),
+            Ok((_, Tables::Foreign)) => Err(StoreError::Foreign),
+            Ok((connection, Tables::Unknown)) => match check_version(&connection) {
+                Err(error @ (StoreError::Newer { .. } | StoreError::Development)) => Err(error),
+                _ => Ok(None),
+            },
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the damaged files a second name, and says which.
@@ -283,8 +216,8 @@ impl Place {
 
     /// Puts the note into the spool's place: from here on the old log may go, which would pass
     /// for the new file's.
-    fn note(&self, repaired: &Repaired) -> Result<()> {
-        let report = serde_json::to_string(repaired)
+    fn note(&self, recovered: &Recovered) -> Result<()> {
+        let report = serde_json::to_string(recovered)
             .map_err(|error| Error::internal("a report is not JSON").with_source(error))?;
         let path = self.work.join("note");
         let write = || -> io::Result<()> {
@@ -309,14 +242,14 @@ impl Place {
             remove_if_there(&beside(&self.spool, suffix))?;
         }
         sync_directory(&self.dir)
-            .and_then(|()| fs::rename(&self.repaired, &self.spool))
+            .and_then(|()| fs::rename(&self.recovered, &self.spool))
             .and_then(|()| sync_directory(&self.dir))
             .map_err(|error| unusable(&self.spool, error))?;
         self.clear()
     }
 
     fn clear(&self) -> Result<()> {
-        remove_if_there(&self.repaired)?;
+        remove_if_there(&self.recovered)?;
         match fs::remove_dir_all(&self.work) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(unusable(&self.work, error))

@@ -1,48 +1,129 @@
-//! What is kept of sites, outputs and addresses, believed only under its checksum.
+//! The rows of sites, outputs and addresses, believed only under their checksums.
 
 use std::sync::Arc;
 
+use confluence_audit_core::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::checksum::{address_checksum, matches, output_checksum, site_checksum};
 use super::error::StoreError;
-use super::queue::depth_behind;
-use super::time;
 use crate::output::OutputName;
-use crate::spool::{OutputOverview, OutputState, Overview, SiteOverview, SiteState};
+use crate::spool::{OutputState, SiteState};
 use crate::{Result, SiteId};
 
-/// A site's number and state, if it was ever committed.
+/// A site's row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SiteRow {
+    pub(super) id: i64,
+    pub(super) watermark: Option<Timestamp>,
+    pub(super) counted_from: Option<Timestamp>,
+    /// None of what waited for outputs after the site's last commit, of whatever site, is older;
+    /// `None` when nothing waited.
+    pub(super) oldest_waiting: Option<Timestamp>,
+}
+
+impl SiteRow {
+    fn numbers(&self) -> [Option<i64>; 3] {
+        let times = [self.watermark, self.counted_from, self.oldest_waiting];
+        times.map(|time| time.map(Timestamp::as_millis))
+    }
+}
+
+/// A site's row, if it is known.
 pub(super) fn site_row(
     transaction: &Connection,
     site: &SiteId,
-) -> Result<Option<(i64, SiteState)>, StoreError> {
+) -> Result<Option<SiteRow>, StoreError> {
     let found = transaction
-        .prepare_cached("SELECT id, watermark, counted_from, checksum FROM site WHERE name = ?1")?
+        .prepare_cached(
+            "SELECT id, watermark, counted_from, oldest_waiting, checksum FROM site
+             WHERE name = ?1",
+        )?
         .query_row([site.as_str()], |row| {
-            let (id, watermark, counted_from) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let expected = site_checksum(id, site.as_str(), watermark, counted_from);
-            Ok((id, watermark, counted_from, matches(row, 3, expected)?))
+            let time = |column| -> rusqlite::Result<Option<Timestamp>> {
+                Ok(row
+                    .get::<_, Option<i64>>(column)?
+                    .map(Timestamp::from_millis))
+            };
+            let found = SiteRow {
+                id: row.get(0)?,
+                watermark: time(1)?,
+                counted_from: time(2)?,
+                oldest_waiting: time(3)?,
+            };
+            let expected = site_checksum(site.as_str(), found.id, found.numbers());
+            Ok((found, matches(row, 4, expected)?))
         })
         .optional()?;
-    let Some((id, watermark, counted_from, good)) = found else {
-        return Ok(None);
-    };
-    if !good {
-        return Err(StoreError::Damaged(format!(
+    match found {
+        Some((_, false)) => Err(StoreError::Damaged(format!(
             "what it keeps of the site {site} is not what was written"
-        )));
+        ))),
+        Some((found, true)) => Ok(Some(found)),
+        None => Ok(None),
     }
+}
+
+/// The row of a site, which becomes known if it was not.
+pub(super) fn site_row_or_new(
+    transaction: &Connection,
+    site: &SiteId,
+) -> Result<SiteRow, StoreError> {
+    if let Some(found) = site_row(transaction, site)? {
+        return Ok(found);
+    }
+    transaction
+        .prepare_cached("INSERT INTO site (name, checksum) VALUES (?1, x'')")?
+        .execute([site.as_str()])?;
+    let row = SiteRow {
+        id: transaction.last_insert_rowid(),
+        watermark: None,
+        counted_from: None,
+        oldest_waiting: None,
+    };
+    set_site(transaction, site, &row)?;
+    Ok(row)
+}
+
+pub(super) fn set_site(
+    transaction: &Connection,
+    site: &SiteId,
+    row: &SiteRow,
+) -> Result<(), StoreError> {
+    let numbers = row.numbers();
+    let checksum = site_checksum(site.as_str(), row.id, numbers);
+    let [watermark, counted_from, oldest_waiting] = numbers;
+    transaction
+        .prepare_cached(
+            "UPDATE site SET watermark = ?2, counted_from = ?3, oldest_waiting = ?4, checksum = ?5
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id,
+            watermark,
+            counted_from,
+            oldest_waiting,
+            checksum
+        ])?;
+    Ok(())
+}
+
+/// How far the reading of a site has come; the default for one that is not known.
+pub(super) fn site_state(transaction: &Connection, site: &SiteId) -> Result<SiteState, StoreError> {
+    let Some(row) = site_row(transaction, site)? else {
+        return Ok(SiteState::default());
+    };
     let rereads = transaction
         .prepare_cached("SELECT step, done FROM reread WHERE site = ?1 ORDER BY step")?
-        .query_map([id], |row| Ok((row.get(0)?, time(row.get(1)?))))?
+        .query_map([row.id], |row| {
+            Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)))
+        })?
         .collect::<Result<_, _>>()?;
-    let state = SiteState {
-        watermark: watermark.map(time),
-        counted_from: counted_from.map(time),
+    Ok(SiteState {
+        watermark: row.watermark,
+        counted_from: row.counted_from,
         rereads,
-    };
-    Ok(Some((id, state)))
+    })
 }
 
 /// An output's state, if it is registered.
@@ -66,6 +147,23 @@ pub(super) fn output_row(
         Some((state, true)) => Ok(Some(state)),
         None => Ok(None),
     }
+}
+
+pub(super) fn set_output(
+    transaction: &Connection,
+    output: &OutputName,
+    state: &OutputState,
+) -> Result<(), StoreError> {
+    let OutputState { seq, checkpoint } = state;
+    let checksum = output_checksum(output.as_str(), *seq, checkpoint.as_deref());
+    transaction
+        .prepare_cached(
+            "INSERT INTO output (name, seq, checkpoint, checksum) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET seq = excluded.seq, checkpoint = excluded.checkpoint,
+                                       checksum = excluded.checksum",
+        )?
+        .execute(params![output.as_str(), seq, checkpoint, checksum])?;
+    Ok(())
 }
 
 /// The site that was last found at this address.
@@ -107,14 +205,14 @@ pub(super) fn set_address(
     Ok(())
 }
 
-/// Where a site was found.
+/// All addresses, or those at which one site was found.
 pub(super) fn addresses(
     transaction: &Connection,
-    site: &SiteId,
+    site: Option<&SiteId>,
 ) -> Result<Vec<String>, StoreError> {
     let urls = transaction
-        .prepare_cached("SELECT url FROM address WHERE site = ?1 ORDER BY url")?
-        .query_map([site.as_str()], |row| row.get(0))?
+        .prepare_cached("SELECT url FROM address WHERE ?1 IS NULL OR site = ?1 ORDER BY url")?
+        .query_map([site.map(SiteId::as_str)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(urls)
 }
@@ -135,36 +233,10 @@ pub(super) fn output_names(transaction: &Connection) -> Result<Vec<OutputName>, 
     Ok(names)
 }
 
-/// Everything but the size, which only the file system knows.
-pub(super) fn overview(transaction: &Transaction<'_>) -> Result<Overview, StoreError> {
-    let mut overview = Overview {
-        schema_version: transaction.pragma_query_value(None, "user_version", |row| row.get(0))?,
-        size: 0,
-        depth: depth_behind(transaction, i64::MIN, None)?,
-        ..Overview::default()
-    };
-    for id in site_names(transaction)? {
-        let Some((number, state)) = site_row(transaction, &id)? else {
-            continue;
-        };
-        let counts: i64 = transaction
-            .prepare_cached("SELECT count(*) FROM ledger WHERE site = ?1")?
-            .query_row([number], |row| row.get(0))?;
-        let counts = counts.unsigned_abs();
-        let addresses = addresses(transaction, &id)?;
-        overview.sites.push(SiteOverview {
-            id,
-            addresses,
-            state,
-            counts,
-        });
-    }
-    for name in output_names(transaction)? {
-        let Some(OutputState { seq, .. }) = output_row(transaction, &name)? else {
-            continue;
-        };
-        let waiting = depth_behind(transaction, seq, None)?;
-        overview.outputs.push(OutputOverview { name, seq, waiting });
-    }
-    Ok(overview)
+/// The last number that was given to a record.
+pub(super) fn last_seq(transaction: &Connection) -> Result<i64, StoreError> {
+    let last = transaction
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunk'")?
+        .query_row([], |row| row.get(0))?;
+    Ok(last)
 }

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use super::checksum::{RecordRow, record_checksum, write_missing_checksums};
 use super::connection::PAGE;
-use super::pack::pack;
-use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::*;
 use crate::ErrorKind;
 use crate::spool::conformance::{self, Store as Reopens};
+use confluence_audit_core::Fingerprint;
 use confluence_audit_core::read::NewRecord;
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
 
 struct Dir(tempfile::TempDir);
 
@@ -74,6 +76,7 @@ conforms! {
     the_overview_shows_what_is_there
     rewinding_keeps_counts_and_records
     rewinding_beyond_the_counts_knows_what_is_spooled
+    counting_anew_begins_where_it_is_told_and_knows_what_is_spooled
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn every_commit_is_on_disk_before_it_returns() {
     assert_eq!(pragma("synchronous"), 2, "FULL");
     assert_eq!(pragma("foreign_keys"), 1);
     assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
-    assert_eq!(pragma("user_version"), 6);
+    assert_eq!(pragma("user_version"), 1);
 }
 
 #[test]
@@ -112,10 +115,11 @@ fn damage_is_loud_and_left_as_it_is() {
     let dir = Dir::new();
     drop(dir.open().expect("a fresh spool"));
     let good = fs::read(dir.file()).expect("its bytes");
-    assert!(good.len() > 2 * PAGE);
+    assert!(good.len() > 3 * PAGE);
 
+    // The second page is SQLite's own map of pages; the third is that of the first table.
     let mut holes = good.clone();
-    holes[PAGE..2 * PAGE].fill(0xA5);
+    holes[2 * PAGE..3 * PAGE].fill(0xA5);
     let cut = &good[..PAGE + 5_000];
     for bad in [
         &holes[..],
@@ -125,7 +129,7 @@ fn damage_is_loud_and_left_as_it_is() {
     ] {
         fs::write(dir.file(), bad).expect("the damage");
         let error = dir.refusal();
-        assert!(error.remedy().contains("state repair"), "{error:?}");
+        assert!(error.remedy().contains("state recover"), "{error:?}");
         assert_eq!(fs::read(dir.file()).expect("its bytes"), bad);
     }
 }
@@ -146,7 +150,7 @@ fn an_index_without_its_log_is_damage_unless_the_log_was_copied_back() {
     let (unfinished, finished) = {
         let store = spool.store.lock().expect("the connection");
         let run = |sql| store.connection.execute_batch(sql).expect(sql);
-        run("INSERT INTO site (name) VALUES ('a'); DELETE FROM site");
+        run("INSERT INTO site (name, checksum) VALUES ('a', x''); DELETE FROM site");
         let unfinished = fs::read(&index).expect("the index");
         run("PRAGMA wal_checkpoint");
         (unfinished, fs::read(&index).expect("the index"))
@@ -168,87 +172,107 @@ fn a_creation_that_was_interrupted_is_begun_again() {
     dir.open().expect("a fresh spool");
 }
 
-/// A spool as an earlier version left it, with a record that waits.
-fn of_version(version: usize, dir: &Dir) {
-    let line = br#"{"creationDate":5}"#;
-    // None of these versions named it as it is named now.
-    let fingerprint = Fingerprint::from_bytes([9; Fingerprint::LEN]);
+#[test]
+fn a_spool_of_a_development_version_is_refused_and_says_what_to_do() {
+    let dir = Dir::new();
     let connection = Connection::open(dir.file()).expect("a file");
-    // What waits is put into chunks at last, by what is tried here.
-    let packed = version.min(4);
-    for migration in &MIGRATIONS[..packed] {
-        connection.execute_batch(migration).expect("its tables");
-    }
     connection
         .execute_batch(
-            "INSERT INTO site (id, name, watermark, counted_from) VALUES (1, 'a', 9, 0);
-             INSERT INTO output (name, seq, checkpoint) VALUES ('file', 0, x'01');",
+            "CREATE TABLE site (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+             PRAGMA application_id = 0x43417564; PRAGMA user_version = 6",
         )
-        .expect("its rows");
-    let row = params![5, fingerprint.as_bytes(), line];
-    for sql in [
-        "INSERT INTO record (site, ms, fingerprint, ordinal, line) VALUES (1, ?1, ?2, 1, ?3)",
-        "INSERT INTO ledger (site, ms, fingerprint, n) VALUES (1, ?1, ?2, length(?3) > 0)",
-    ] {
-        connection.execute(sql, row).expect("its rows");
+        .expect("its tables");
+    drop(connection);
+    let before = fs::read(dir.file()).expect("its bytes");
+    let lock = Lock::acquire(dir.0.path()).expect("the lock");
+    let recovered = SqliteSpool::recover(&lock, Timestamp::from_millis(0));
+    let refused = [
+        dir.refusal(),
+        SqliteSpool::open_read_only(dir.0.path()).expect_err("it is no other"),
+        recovered.expect_err("nor is it damaged"),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::State);
+        assert!(error.to_string().contains("development"), "{error}");
+        assert!(error.remedy().contains("--from-files"), "{error:?}");
     }
-    if version >= 2 {
-        write_missing_checksums(&connection).expect("its checksums");
-        let checksum = record_checksum(&RecordRow {
-            seq: 1,
-            site: 1,
-            ms: 5,
-            fingerprint: fingerprint.as_bytes(),
-            ordinal: 1,
-            line,
-        });
-        let has_checksum = connection.execute("UPDATE record SET checksum = ?1", [checksum]);
-        has_checksum.expect("its checksum");
-    }
-    if version > packed {
-        pack(&connection).expect("its chunks");
-        let rest = MIGRATIONS[packed..version].concat();
-        connection.execute_batch(&rest).expect("its tables");
-    }
-    let pragma = |name, value: i64| {
-        let done = connection.pragma_update(None, name, value);
-        done.expect("a number");
-    };
-    pragma("application_id", APPLICATION_ID.into());
-    pragma("user_version", version.try_into().expect("small"));
+    assert_eq!(fs::read(dir.file()).expect("its bytes"), before);
 }
 
 #[tokio::test]
-async fn an_older_spool_is_brought_up_to_date_with_all_that_it_holds() {
-    for version in 1..MIGRATIONS.len() {
-        let dir = Dir::new();
-        of_version(version, &dir);
-        let error = SqliteSpool::open_read_only(dir.0.path()).expect_err("it is older");
-        assert!(error.remedy().contains("up to date"), "{error:?}");
-        for _ in 0..2 {
-            let spool = dir.open().expect("an older spool");
-            assert_eq!(spool.inspect().await.expect("a look"), Vec::<String>::new());
-            let state = spool.site(&SiteId::new("a")).await.expect("its state");
-            assert_eq!(state.watermark, Some(time(9)));
-            assert_eq!(
-                state.counted_from,
-                Some(time(10)),
-                "what it counted is unknown"
-            );
-            let output = OutputName::new("file");
-            let state = spool.register(&output).await.expect("its position");
-            assert_eq!((state.seq, state.checkpoint), (0, Some(vec![1])));
-            let pending = spool
-                .pending(&output, 9, 99)
-                .await
-                .expect("what waits")
-                .records;
-            assert_eq!(pending.len(), 1);
-            assert_eq!(&pending[0].line[..], br#"{"creationDate":5}"#);
-            let site = SiteId::new("a");
-            let noted = spool.set_site_at("https://a.example", Some(&site)).await;
-            noted.expect("a new table");
+async fn a_count_that_grew_by_itself_is_missed() {
+    let dir = Dir::new();
+    let site = SiteId::new("a");
+    let spool = dir.open().expect("a fresh spool");
+    let twins = |count| {
+        let copies = (1..=count).map(|ordinal| NewRecord {
+            time: time(1),
+            fingerprint: Fingerprint::from_bytes([1; 20]),
+            ordinal,
+            line: Bytes::from_static(b"{}"),
+        });
+        Commit {
+            from: time(0),
+            records: copies.collect(),
+            watermark: time(1),
+            forget_before: time(0),
+            rereads: Vec::new(),
         }
+    };
+    spool.commit(&site, twins(2)).await.expect("committed");
+    drop(spool);
+    let connection = Connection::open(dir.file()).expect("the file");
+    let grown = connection.execute("UPDATE ledger SET n = 3", []);
+    assert_eq!(grown.expect("another number"), 1);
+    drop(connection);
+    let spool = dir.open().expect("SQLite sees nothing wrong");
+    let counts = spool.counts(&site, time(0), time(9)).await;
+    let error = counts.expect_err("a third twin would be lost");
+    assert_eq!(error.kind(), ErrorKind::State, "{error:?}");
+    let found = spool.inspect().await.expect("a look");
+    assert!(
+        found.iter().any(|wrong| wrong.contains("count")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn counts_are_met_where_they_are_read_and_from_then_on_checked_at_each_start() {
+    let dir = Dir::new();
+    let site = SiteId::new("a");
+    let spool = dir.open().expect("a fresh spool");
+    let commit = Commit {
+        from: time(0),
+        records: Vec::new(),
+        watermark: time(1),
+        forget_before: time(0),
+        rereads: Vec::new(),
+    };
+    spool.commit(&site, commit).await.expect("committed");
+    drop(spool);
+    let connection = Connection::open(dir.file()).expect("the file");
+    let root: u32 = connection
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'ledger'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("a page");
+    drop(connection);
+    let root = root as usize;
+    let mut bytes = fs::read(dir.file()).expect("its bytes");
+    bytes[(root - 1) * PAGE..root * PAGE].fill(0xA5);
+    fs::write(dir.file(), &bytes).expect("the damage");
+
+    let spool = dir.open().expect("it was closed well");
+    let counts = spool.counts(&site, time(0), time(9)).await;
+    let error = counts.expect_err("it is met");
+    assert_eq!(error.kind(), ErrorKind::State, "{error:?}");
+    drop(spool);
+    // The log that was left behind has the whole file looked at, however often it is refused.
+    for _ in 0..2 {
+        assert!(beside(&dir.file(), "-wal").exists());
+        dir.refusal();
     }
 }
 

@@ -8,9 +8,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::Result;
-use crate::spool::sqlite::connection::{PAGE, connect};
+use crate::spool::sqlite::check::SMALL_TABLES;
+use crate::spool::sqlite::connection::connect;
 use crate::spool::sqlite::error::StoreError;
-use crate::spool::sqlite::schema::{MIGRATIONS, check_schema, schema_version};
+use crate::spool::sqlite::schema::{check_tables, check_version};
 
 /// A disk fails in blocks that are no larger.
 const BLOCK: usize = 4096;
@@ -41,31 +42,6 @@ pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), StoreE
     Ok(())
 }
 
-pub(super) fn first_page(path: &Path) -> Result<[u8; PAGE], StoreError> {
-    let mut page = [0; PAGE];
-    File::open(path)?.read_exact_at(&mut page, 0)?;
-    Ok(page)
-}
-
-/// Makes the file whole pages, the first of them `page`.
-pub(super) fn put_first_page(path: &Path, page: &[u8; PAGE]) -> Result<(), StoreError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    let pages = file.metadata()?.len().div_ceil(PAGE as u64).max(1);
-    file.set_len(pages * PAGE as u64)?;
-    let mut page = *page;
-    // The size in pages, and no free pages: see "The Database Header" in SQLite's file format.
-    let pages = u32::try_from(pages).unwrap_or(u32::MAX);
-    page[28..32].copy_from_slice(&pages.to_be_bytes());
-    page[32..40].fill(0);
-    file.write_all_at(&page, 0)?;
-    Ok(())
-}
-
 /// Whose tables a database holds.
 pub(super) enum Tables {
     /// Ours, of this version.
@@ -79,31 +55,25 @@ pub(super) enum Tables {
 pub(super) fn tables(path: &Path) -> Result<(Connection, Tables), StoreError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    let names: Vec<String> = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let is_ours = |name: &String| {
-        [
-            "site",
-            "reread",
-            "ledger",
-            "record",
-            "output",
-            "address",
-            "chunk",
-            "sqlite_sequence",
-        ]
-        .contains(&name.as_str())
-    };
-    let version = schema_version(&connection).unwrap_or(MIGRATIONS.len());
-    let tables = match check_schema(&connection, version) {
+    let tables = match check_tables(&connection) {
         Ok(()) => Tables::Ours,
-        Err(StoreError::Damaged(_)) if names.is_empty() || names.iter().any(is_ours) => {
-            Tables::Unknown
-        }
+        Err(StoreError::Damaged(_)) if has_our_mark(&connection)? => Tables::Unknown,
         Err(StoreError::Damaged(_)) => Tables::Foreign,
         Err(error) => return Err(error),
     };
     Ok((connection, tables))
+}
+
+/// Whether anything says that the database was ours, or there is nothing in it.
+fn has_our_mark(connection: &Connection) -> Result<bool, StoreError> {
+    if !matches!(check_version(connection), Err(StoreError::Damaged(_))) {
+        return Ok(true);
+    }
+    let names: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let ours = SMALL_TABLES.iter().chain(["ledger"].iter());
+    let is_ours = |name: &String| ours.clone().any(|ours| ours == name);
+    Ok(names.is_empty() || names.iter().any(is_ours))
 }

@@ -1,249 +1,237 @@
-//! From a damaged database into an empty one: what is believed, and what follows from the rest.
+//! From a damaged database into an empty one: each table that reads whole is kept, and what follows
+//! from those that do not is done and reported.
 
-mod waiting;
+use confluence_audit_core::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use rusqlite::{Connection, params};
-
-use super::Repaired;
-use super::read::{read_from_both_ends, read_span};
+use super::report::Recovered;
 use crate::Result;
-use crate::spool::sqlite::checksum::{
-    address_checksum, matches, site_checksum, write_missing_checksums, write_site_checksum,
+use crate::spool::sqlite::check::{
+    check_addresses, check_counts, check_numbers, check_outputs, check_pages, check_records,
+    check_sites,
 };
-use crate::spool::sqlite::chunk::delete_what_all_have;
 use crate::spool::sqlite::commit::count_what_is_spooled;
 use crate::spool::sqlite::error::StoreError;
-use crate::spool::sqlite::pack::{pack_rows, set_last_seq};
+use crate::spool::sqlite::queue::depth_behind;
+use crate::spool::sqlite::rows::{
+    last_seq, output_names, output_row, set_output, set_site, site_names, site_row,
+};
 
-/// From a damaged database into an empty one.
-pub(super) struct Salvage<'a> {
-    source: &'a Connection,
-    target: &'a Connection,
-    /// Whether rows are has_checksum: they are since version 2.
-    has_checksum: bool,
-    /// Whether records are in chunks: they are since version 5.
-    chunked: bool,
-    done: Repaired,
+/// A check of a table: it notes what is wrong.
+type Check = fn(&Connection, &mut Vec<String>) -> Result<(), StoreError>;
+
+/// A row of these tables belongs to a site.
+const OF_KNOWN_SITES: &str = "site NOT IN (SELECT id FROM site)";
+
+/// Copies what is whole in `source` into the empty spool `target`.
+pub(super) fn keep_what_is_whole(
+    source: &Connection,
+    target: &Connection,
+) -> Result<Recovered, StoreError> {
+    let copy = |table, columns| copy_rows(source, target, table, columns);
+    let mut done = Recovered::default();
+
+    let has_sites = is_whole(source, "site", check_sites);
+    let has_outputs = is_whole(source, "output", check_outputs);
+    let has_counts = has_sites && is_whole(source, "ledger", check_counts);
+    let mut has_records = has_sites && is_whole(source, "chunk", check_records);
+    let sequence = if is_whole(source, "sqlite_sequence", |_, _| Ok(())) {
+        last_seq(source).ok().filter(|last| *last >= 0)
+    } else {
+        None
+    };
+
+    if has_sites {
+        done.sites = copy("site", 6)?;
+    } else {
+        done.lost.push(
+            "how far all sites were read: the next run begins with the first record that each \
+             retains, and delivers again what was delivered"
+                .to_owned(),
+        );
+    }
+    // A time of reading again that is lost is taken once more, which delivers nothing twice, and
+    // an address is looked up again.
+    if has_sites && is_whole(source, "reread", |_, _| Ok(())) {
+        copy("reread", 3)?;
+    }
+    if is_whole(source, "address", check_addresses) {
+        copy("address", 3)?;
+    }
+    if has_outputs {
+        done.outputs = copy("output", 4)?;
+    } else {
+        done.lost.push(
+            "the positions of all outputs: each gets again everything that is still spooled"
+                .to_owned(),
+        );
+    }
+    if has_counts {
+        done.counts = copy("ledger", 5)?;
+    } else if has_sites {
+        done.lost
+            .push("all counts: what is read again of the last days is delivered again".to_owned());
+    }
+    if has_records {
+        copy("chunk", 7)?;
+    }
+
+    let end = last_number(target, sequence)?;
+    set_last_seq(target, end)?;
+    let mut gaps = Vec::new();
+    check_numbers(target, &mut gaps)?;
+    if has_records && !gaps.is_empty() {
+        target.execute("DELETE FROM chunk", [])?;
+        has_records = false;
+    }
+    if has_records {
+        done.records = depth_behind(target, i64::MIN, None)?.records;
+    } else {
+        let behind = (has_outputs && sequence.is_some())
+            .then(|| first_position(target))
+            .transpose()?
+            .map(|first| end.saturating_sub(first));
+        lose_records(target, end, behind, has_sites, &mut done.lost)?;
+    }
+    for site in site_names(target)? {
+        if let Some(row) = site_row(target, &site)? {
+            let from = row.counted_from.unwrap_or(at(i64::MIN));
+            count_what_is_spooled(target, row.id, from, at(i64::MAX))?;
+        }
+    }
+    Ok(done)
 }
 
-impl<'a> Salvage<'a> {
-    pub(super) fn new(source: &'a Connection, target: &'a Connection) -> Result<Self, StoreError> {
-        let has = |table: &str, column: &str| {
-            source.query_row(
-                "SELECT count(*) > 0 FROM pragma_table_info(?1) WHERE name = ?2",
-                [table, column],
-                |row| row.get(0),
-            )
-        };
-        let (has_checksum, chunked) = (has("site", "checksum")?, has("chunk", "checksum")?);
-        // What is saved is put into chunks when it is known which records these are.
-        target.execute_batch(
-            "CREATE TEMP TABLE record (
-                 seq INTEGER PRIMARY KEY, site, ms, fingerprint, ordinal, line, checksum
-             )",
-        )?;
-        Ok(Self {
-            source,
-            target,
-            has_checksum,
-            chunked,
-            done: Repaired::default(),
-        })
-    }
-
-    fn lost(&mut self, text: impl Into<String>) {
-        self.done.lost.push(text.into());
-    }
-
-    pub(super) fn run(mut self) -> Result<Repaired, StoreError> {
-        let sites = self.sites()?;
-        self.rereads(&sites)?;
-        self.addresses()?;
-        let outputs = self.outputs()?;
-        let last = self
-            .source
-            .query_row(
-                "SELECT max(seq) FROM sqlite_sequence WHERE name = ?1",
-                [if self.chunked { "chunk" } else { "record" }],
-                |row| row.get::<_, Option<i64>>(0),
-            )
-            .ok()
-            .map(|last| last.unwrap_or(0))
-            .filter(|last| *last >= 0);
-        let counts_complete = self.counts(&sites)?;
-        let records = self.records(&sites, last.or(outputs.last))?;
-        if !counts_complete {
-            self.lost(
-                "a part of the counts: what is read again and is not counted is delivered again",
-            );
-        }
-        let end = last
-            .unwrap_or(0)
-            .max(outputs.last.unwrap_or(0))
-            .max(records.last.unwrap_or(0));
-        self.read_again(&sites, &outputs, &records, last)?;
-        write_missing_checksums(self.target)?;
-        pack_rows(self.target)?;
-        set_last_seq(self.target, end)?;
-        delete_what_all_have(self.target)?;
-        self.target.execute_batch("DROP TABLE temp.record")?;
-        for id in sites.keys() {
-            let counted_from: Option<i64> = self.target.query_row(
-                "SELECT counted_from FROM site WHERE id = ?1",
-                [id],
-                |row| row.get(0),
-            )?;
-            let from = counted_from.unwrap_or(i64::MIN);
-            count_what_is_spooled(self.target, *id, from..i64::MAX)?;
-        }
-        Ok(self.done)
-    }
-
-    fn sites(&mut self) -> Result<BTreeMap<i64, Site>, StoreError> {
-        let mut sites: BTreeMap<i64, Site> = BTreeMap::new();
-        // The index holds names and numbers a second time, on a page of its own.
-        let names = "SELECT id, name FROM site INDEXED BY sqlite_autoindex_site_1
-                     WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
-        let span = (i64::MIN, i64::MAX);
-        let mut complete = read_span(self.source, names, span, &mut |id, row| {
-            let Ok(name) = row.get(1) else {
-                return Ok(false);
-            };
-            sites.insert(id, Site { name, state: None });
-            Ok(true)
-        })?
-        .complete;
-        let has_checksum = self.has_checksum;
-        let rows = if has_checksum {
-            "SELECT id, name, watermark, counted_from, checksum FROM site NOT INDEXED
-             WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
-        } else {
-            "SELECT id, name, watermark, counted_from FROM site NOT INDEXED
-             WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
-        };
-        complete &= read_span(self.source, rows, span, &mut |id, row| {
-            let Ok(name) = row.get::<_, String>(1) else {
-                return Ok(false);
-            };
-            let (Ok(watermark), Ok(counted_from)) = (row.get(2), row.get(3)) else {
-                sites.entry(id).or_insert(Site { name, state: None });
-                return Ok(false);
-            };
-            let checksum = site_checksum(id, &name, watermark, counted_from);
-            let good = !has_checksum || matches(row, 4, checksum).unwrap_or(false);
-            if good {
-                let state = Some((watermark, counted_from));
-                sites.insert(id, Site { name, state });
-            } else {
-                sites.entry(id).or_insert(Site { name, state: None });
-            }
-            Ok(good)
-        })?
-        .complete;
-        let mut names = BTreeSet::new();
-        sites.retain(|_, site| names.insert(site.name.clone()));
-        for (id, site) in &sites {
-            let (watermark, counted_from) = site.state.unwrap_or_default();
-            self.target.execute(
-                "INSERT INTO site (id, name, watermark, counted_from) VALUES (?1, ?2, ?3, ?4)",
-                params![id, site.name, watermark, counted_from],
-            )?;
-            write_site_checksum(self.target, *id)?;
-            if site.state.is_some() {
-                self.done.sites += 1;
-            } else {
-                self.lost(format!(
-                    "the watermark of the site {}: its next run begins with the first record \
-                     that it retains, and delivers again what is not counted",
-                    site.name
-                ));
-            }
-        }
-        if !complete && sites.values().all(|site| site.state.is_some()) {
-            self.lost(
-                "perhaps sites: one that `state show` does not name begins with the first record \
-                 that it retains, and delivers all of it again",
-            );
-        }
-        Ok(sites)
-    }
-
-    fn rereads(&mut self, sites: &BTreeMap<i64, Site>) -> Result<(), StoreError> {
-        let sql = "SELECT site, step, done FROM reread WHERE site BETWEEN ?1 AND ?2 ORDER BY site";
-        let target = self.target;
-        // A step whose time is lost is taken once more, which delivers nothing twice.
-        read_span(self.source, sql, (0, i64::MAX), &mut |site, row| {
-            if let (true, Ok(step), Ok(done)) = (
-                sites.contains_key(&site),
-                row.get::<_, String>(1),
-                row.get::<_, i64>(2),
-            ) {
-                target.execute(
-                    "INSERT OR IGNORE INTO reread (site, step, done) VALUES (?1, ?2, ?3)",
-                    params![site, step, done],
-                )?;
-            }
-            Ok(true)
-        })?;
-        Ok(())
-    }
-
-    /// One that is lost is looked up again.
-    fn addresses(&mut self) -> Result<(), StoreError> {
-        let rows = "SELECT url, site, checksum FROM address ORDER BY url";
-        let target = self.target;
-        read_from_both_ends(self.source, rows, &mut |row| {
-            let (Ok(url), Ok(site)) = (row.get::<_, String>(0), row.get::<_, String>(1)) else {
-                return Ok(false);
-            };
-            let checksum = address_checksum(&url, &site);
-            let good = matches(row, 2, checksum).unwrap_or(false);
-            if good {
-                target.execute(
-                    "INSERT OR IGNORE INTO address (url, site, checksum) VALUES (?1, ?2, ?3)",
-                    params![url, site, checksum],
-                )?;
-            }
-            Ok(good)
-        })?;
-        Ok(())
-    }
-
-    fn counts(&mut self, sites: &BTreeMap<i64, Site>) -> Result<bool, StoreError> {
-        let mut complete = true;
-        for id in sites.keys() {
-            let sql = format!(
-                "SELECT ms, fingerprint, n FROM ledger
-                 WHERE site = {id} AND ms BETWEEN ?1 AND ?2 ORDER BY ms"
-            );
-            let (target, done) = (self.target, &mut self.done);
-            complete &= read_span(self.source, &sql, (i64::MIN, i64::MAX), &mut |ms, row| {
-                let (Ok(fingerprint), Ok(n)) = (row.get::<_, [u8; 20]>(1), row.get::<_, i64>(2))
-                else {
-                    return Ok(false);
-                };
-                if n <= 0 {
-                    return Ok(false);
-                }
-                let mut insert = target.prepare_cached(
-                    "INSERT OR IGNORE INTO ledger (site, ms, fingerprint, n)
-                     VALUES (?1, ?2, ?3, ?4)",
-                )?;
-                done.counts += insert.execute(params![id, ms, fingerprint, n])? as u64;
-                Ok(true)
-            })?
-            .complete;
-        }
-        Ok(complete)
-    }
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
 }
 
-/// A site as the damaged spool had it.
-#[derive(Clone, Debug, Default)]
-struct Site {
-    name: String,
-    /// `None` when its row cannot be believed.
-    state: Option<(Option<i64>, Option<i64>)>,
+/// Whether every row of a table can be read and is what was written.
+fn is_whole(source: &Connection, table: &str, check: Check) -> bool {
+    let mut wrong = Vec::new();
+    let checked = check_pages(source, Some(table), &mut wrong)
+        .and_then(|()| check(source, &mut wrong))
+        .and_then(|()| match table {
+            "reread" | "ledger" | "chunk" => check_site_numbers(source, table, &mut wrong),
+            _ => Ok(()),
+        });
+    checked.is_ok() && wrong.is_empty()
+}
+
+fn check_site_numbers(
+    source: &Connection,
+    table: &str,
+    wrong: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    let sql = format!("SELECT count(*) FROM {table} WHERE {OF_KNOWN_SITES}");
+    let strays: i64 = source.query_row(&sql, [], |row| row.get(0))?;
+    if strays > 0 {
+        wrong.push(format!("rows of {table} belong to no site"));
+    }
+    Ok(())
+}
+
+/// Copies all rows of a table with so many columns; how many there were.
+fn copy_rows(
+    source: &Connection,
+    target: &Connection,
+    table: &str,
+    columns: usize,
+) -> Result<u64, StoreError> {
+    let mut select = source.prepare(&format!("SELECT * FROM {table}"))?;
+    let values = vec!["?"; columns].join(", ");
+    let mut insert = target.prepare(&format!("INSERT INTO {table} VALUES ({values})"))?;
+    let mut rows = select.query([])?;
+    let mut copied = 0;
+    while let Some(row) = rows.next()? {
+        let values = (0..columns).map(|column| row.get::<_, Value>(column));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        insert.execute(params_from_iter(values))?;
+        copied += 1;
+    }
+    Ok(copied)
+}
+
+/// The last number that was given to a record, as far as anything that is kept tells.
+fn last_number(target: &Connection, sequence: Option<i64>) -> Result<i64, StoreError> {
+    let known: i64 = target.query_row(
+        "SELECT max(coalesce((SELECT max(seq) FROM output), 0),
+                    coalesce((SELECT max(last) FROM chunk), 0))",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(known.max(sequence.unwrap_or(0)))
+}
+
+/// Has the next record get the number behind `last`.
+fn set_last_seq(target: &Connection, last: i64) -> Result<(), StoreError> {
+    target.execute("DELETE FROM sqlite_sequence WHERE name = 'chunk'", [])?;
+    target.execute(
+        "INSERT INTO sqlite_sequence (name, seq) VALUES ('chunk', ?1)",
+        [last],
+    )?;
+    Ok(())
+}
+
+/// The position of the output that is furthest behind.
+fn first_position(target: &Connection) -> Result<i64, StoreError> {
+    let first = target.query_row("SELECT coalesce(min(seq), 0) FROM output", [], |row| {
+        row.get(0)
+    })?;
+    Ok(first)
+}
+
+/// What waited is lost: `behind` records, where that is known. Every site is read again from before
+/// the oldest of them on, and the counts that would keep them from being delivered are forgotten.
+fn lose_records(
+    target: &Connection,
+    end: i64,
+    behind: Option<i64>,
+    has_sites: bool,
+    lost: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    // Every output goes on behind the last number: nothing before it is there any more.
+    for output in output_names(target)? {
+        if let Some(mut state) = output_row(target, &output)? {
+            state.seq = end;
+            set_output(target, &output, &state)?;
+        }
+    }
+    if behind == Some(0) {
+        return Ok(());
+    }
+    lost.push(match behind {
+        Some(records) => format!("up to {records} records that some output had not got"),
+        None => "perhaps records that some output had not got".to_owned(),
+    });
+    if !has_sites {
+        return Ok(());
+    }
+    let names = site_names(target)?;
+    let mut rows: Vec<_> = Vec::new();
+    for name in &names {
+        rows.extend(site_row(target, name)?.map(|row| (name, row)));
+    }
+    // Each site notes what waited after its own last commit; that of the last one covers all.
+    let to = rows.iter().filter_map(|(_, row)| row.oldest_waiting).min();
+    lost.push(match to {
+        Some(to) => format!(
+            "therefore all sites are read again from {to} on, and what outputs have of that time \
+             is delivered a second time"
+        ),
+        None => "therefore all sites are read again from their first record on, and what outputs \
+                 have is delivered a second time"
+            .to_owned(),
+    });
+    let from = to.map_or(i64::MIN, Timestamp::as_millis);
+    target.execute("DELETE FROM ledger WHERE ms >= ?1", [from])?;
+    for (name, mut row) in rows {
+        // Without a watermark the next run is a first one.
+        row.watermark = to.and_then(|to| row.watermark.map(|read| read.min(to)));
+        row.counted_from = to.and_then(|to| row.counted_from.map(|from| from.min(to)));
+        row.oldest_waiting = None;
+        set_site(target, name, &row)?;
+    }
+    Ok(())
 }
