@@ -36,6 +36,7 @@
 
 mod auth;
 mod client;
+mod creation_date;
 mod error;
 mod fingerprint;
 mod http;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::creation_date;
 use crate::json::decode;
 use crate::json::scan::Element;
 use crate::json::strings as json;
@@ -56,7 +57,8 @@ impl RawRecord {
         })
     }
 
-    /// The record that was found in `body`, whose memory it shares, when [`TIME`] was looked for.
+    /// The record that was found in `body`, whose memory it shares, when the key of its time was
+    /// looked for.
     pub(crate) fn found(body: &Bytes, element: &Element) -> Self {
         let line = body.slice(element.range.clone());
         if !element.is_compact {
@@ -86,11 +88,11 @@ impl RawRecord {
             Some(at) => at..json::value_end(line, at),
             None => {
                 json::members(line)
-                    .find(|member| &line[member.key.clone()] == TIME)?
+                    .find(|member| &line[member.key.clone()] == creation_date::KEY)?
                     .value
             }
         };
-        time_of(&line[value])
+        creation_date::read(&line[value])
     }
 
     /// The name of the record's content. It is computed at each call.
@@ -152,51 +154,6 @@ impl fmt::Debug for RawRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// The key of the time, as it is written.
-pub(crate) const TIME: &[u8] = br#""creationDate""#;
-
-/// The time that a `creationDate` of this text gives.
-pub(crate) fn time_of(value: &[u8]) -> Option<Timestamp> {
-    if let Some(millis) = digits(value) {
-        return Some(Timestamp::from_millis(millis));
-    }
-    let text = std::str::from_utf8(value).ok()?;
-    let quoted = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    let number = quoted.unwrap_or(text).trim();
-    if let Ok(millis) = number.parse() {
-        return Some(Timestamp::from_millis(millis));
-    }
-    if quoted.is_some() {
-        return Timestamp::parse_rfc3339(number);
-    }
-    whole(number.parse().ok()?)
-}
-
-/// A number of digits alone, as nearly every time is.
-fn digits(value: &[u8]) -> Option<i64> {
-    // So many digits fit.
-    if value.is_empty() || value.len() > 18 {
-        return None;
-    }
-    value.iter().try_fold(0, |number: i64, byte| {
-        byte.is_ascii_digit()
-            .then(|| number * 10 + i64::from(byte - b'0'))
-    })
-}
-
-/// A number such as `1.643097111962E12`, when it is whole and exact.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the range is checked before"
-)]
-fn whole(number: f64) -> Option<Timestamp> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    (number.fract() == 0.0 && number.abs() <= EXACT)
-        .then_some(Timestamp::from_millis(number as i64))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use self::fields::Fields;
-use crate::{Timestamp, record};
+use crate::{Timestamp, creation_date};
 
 /// One event of the audit log, after the `AuditRecord` of Atlassian's `OpenAPI` document, vintages
 /// 2023 and 2025, and after what real records were seen to hold.
@@ -152,7 +152,7 @@ impl<'de> Deserialize<'de> for AuditRecord {
         Ok(Self {
             author: fields.take("author")?,
             remote_address: fields.take("remoteAddress")?,
-            creation_date: record::time_of(time.to_string().as_bytes())
+            creation_date: creation_date::read(time.to_string().as_bytes())
                 .ok_or_else(|| D::Error::custom("creationDate is no time"))?,
             summary: fields.take("summary")?,
             description: fields.take("description")?,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TokenSet;
-use crate::client::page;
 use crate::http::Request;
 use crate::http::failure;
 use crate::http::secrets::Secrets;
@@ -87,7 +86,7 @@ pub(super) async fn trade(
     let seconds = granted
         .expires_in
         .as_ref()
-        .and_then(page::number)
+        .and_then(decode::whole_number)
         .filter(|seconds| *seconds > 0)
         .unwrap_or(3600);
     Ok(TokenSet {

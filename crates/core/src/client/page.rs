@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::client::query::Pairs;
 use crate::json::{decode, scan};
-use crate::{Error, RawRecord, Timestamp, record};
+use crate::{Error, RawRecord, Timestamp, creation_date};
 
 /// One page of records, as the service answered it.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Page {
 /// The records of an answer, and the answer without them; `None` when it does not look as answers
 /// do, and has to be read slowly.
 fn split(body: &Bytes) -> Option<(Vec<RawRecord>, Answer<IgnoredAny>)> {
-    let list = scan::list(body, b"\"results\"", record::TIME)?;
+    let list = scan::list(body, b"\"results\"", creation_date::KEY)?;
     let records = list.elements.iter();
     let records = records.map(|found| RawRecord::found(body, found)).collect();
     let rest = [&body[..list.range.start], b"[]", &body[list.range.end..]].concat();
@@ -96,7 +96,7 @@ struct Answer<T> {
 
 impl<T> Answer<T> {
     fn into_page(self, records: Vec<RawRecord>, server_time: Option<Timestamp>) -> Page {
-        let whole = |value: Option<Value>| value.as_ref().and_then(number);
+        let whole = |value: Option<Value>| value.as_ref().and_then(decode::whole_number);
         let next = self.links.as_ref().and_then(|links| links.get("next"));
         Page {
             records,
@@ -107,13 +107,6 @@ impl<T> Answer<T> {
             server_time,
         }
     }
-}
-
-/// A whole number, which some services write as a string.
-pub(crate) fn number(value: &Value) -> Option<u64> {
-    value
-        .as_u64()
-        .or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// A link is a string, or by the 2023 document an object that holds one.

@@ -33,8 +33,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use crate::creation_date;
 use crate::json::strings as json;
-use crate::record;
 
 /// Beyond it a value is hashed as it is written: hostile nesting must not exhaust the stack.
 const DEEPEST: usize = 64;
@@ -191,7 +191,7 @@ impl Form<'_> {
     fn write(&mut self, at: usize, part: Part, depth: usize) -> usize {
         if part == Part::Time {
             let end = json::value_end(self.text, at);
-            if let Some(time) = record::time_of(&self.text[at.min(end)..end]) {
+            if let Some(time) = creation_date::read(&self.text[at.min(end)..end]) {
                 // The service is known to have written the time as a string for a while.
                 self.out.push(b't');
                 self.out.extend_from_slice(&time.as_millis().to_le_bytes());
@@ -378,7 +378,7 @@ mod tests {
             out.push(END);
         };
         if part == Part::Time
-            && let Some(time) = record::time_of(text)
+            && let Some(time) = creation_date::read(text)
         {
             out.push(b't');
             out.extend_from_slice(&time.as_millis().to_le_bytes());

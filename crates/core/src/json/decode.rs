@@ -91,6 +91,13 @@ fn outline(json: &[u8]) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
+/// A whole number, which some services write as a string.
+pub(crate) fn whole_number(value: &Value) -> Option<u64> {
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.trim().parse().ok())
+}
+
 /// What serde says of JSON that it cannot take, without the text that it quotes.
 pub(crate) fn cause(error: &serde_json::Error) -> Box<dyn StdError + Send + Sync> {
     let text = error.to_string();
