@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -83,16 +84,22 @@ impl RawRecord {
     /// form that is known: a number or a string of milliseconds, or RFC 3339. It is looked up at
     /// each call.
     pub fn time(&self) -> Option<Timestamp> {
+        creation_date::read(&self.line[self.time_range()?])
+    }
+
+    /// The value of `creationDate` as it is written, a JSON text. It is looked up at each call.
+    pub fn time_text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.line[self.time_range()?]).ok()
+    }
+
+    fn time_range(&self) -> Option<Range<usize>> {
         let line = &self.line[..];
-        let value = match self.time_at {
-            Some(at) => at..json::value_end(line, at),
-            None => {
-                json::members(line)
-                    .find(|member| &line[member.key.clone()] == creation_date::KEY)?
-                    .value
-            }
-        };
-        creation_date::read(&line[value])
+        if let Some(at) = self.time_at {
+            return Some(at..json::value_end(line, at));
+        }
+        json::members(line)
+            .find(|member| &line[member.key.clone()] == creation_date::KEY)
+            .map(|member| member.value)
     }
 
     /// The name of the record's content. It is computed at each call.
@@ -105,7 +112,7 @@ impl RawRecord {
     /// # Errors
     /// [`ErrorKind::UnexpectedJson`] when it does not fit them; the raw record is still good to
     /// be passed on.
-    pub fn record(&self) -> Result<AuditRecord, Error> {
+    pub fn record(&self) -> Result<AuditRecord<'_>, Error> {
         self.decode()
     }
 
@@ -127,7 +134,7 @@ impl RawRecord {
     /// # Errors
     /// [`ErrorKind::UnexpectedJson`] when the record does not fit the type.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_slice(&self.line).map_err(|e| {
+        serde_json::from_str(self.as_str()).map_err(|e| {
             Error::new(ErrorKind::UnexpectedJson, "a record does not fit its types")
                 .with_source(decode::cause(&e))
         })

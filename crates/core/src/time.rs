@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(time.to_string(), "2022-01-25T07:51:51.962Z");
 /// assert_eq!(Timestamp::parse_rfc3339("2022-01-25T07:51:51.962Z"), Some(time));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 

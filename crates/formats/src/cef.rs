@@ -51,7 +51,7 @@ use crate::{Context, Line};
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     let text = record.as_str();
-    match Event::read(record, text) {
+    match Event::read(record) {
         Ok(event) => Line::fitting(fitting(&event, context, text.len())),
         Err(why) => {
             let mut out = header("unfit", "Record that does not fit", 3, text.len());
@@ -78,10 +78,13 @@ fn fitting(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
         summary => summary,
     };
     let mut out = header(name, name, severity, likely);
-    push_first(&mut out, "rt", record.time().as_millis());
+    push_first(&mut out, "rt", record.creation_date.as_millis());
     push(&mut out, "cat", &record.category);
-    let account = record.author.account_id.as_ref();
-    push(&mut out, "suid", account.map_or("", |id| id));
+    push(
+        &mut out,
+        "suid",
+        record.author.account_id.as_deref().unwrap_or_default(),
+    );
     push(&mut out, "suser", &record.author.display_name);
     match event.ip() {
         Some(IpAddr::V4(_)) => push(&mut out, "src", event.address()),
@@ -101,7 +104,12 @@ fn fitting(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
     push(&mut out, "msg", &record.description);
     let affected = &record.affected_object;
     push_custom(&mut out, "cs1", "Affected object", &affected.name);
-    push_custom(&mut out, "cs2", "Affected object type", &affected.kind);
+    push_custom(
+        &mut out,
+        "cs2",
+        "Affected object type",
+        &affected.object_type,
+    );
     let associated = objects(&record.associated_objects);
     push_custom(&mut out, "cs3", "Associated objects", &associated);
     let changed = changes(&record.changed_values);

@@ -51,21 +51,21 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     let text = record.as_str();
     let event_id = context.event_id().to_string();
     let place = [context.site, context.site_id, &event_id];
-    match Event::read(record, text) {
+    match Event::read(record) {
         Ok(event) => {
             let event = &event.record;
             let own: [&str; 11] = [
-                &event.time().to_string(),
+                &event.creation_date.to_string(),
                 &event.author.display_name,
                 &event.remote_address,
                 &event.category,
                 &event.summary,
                 &event.affected_object.name,
-                &event.affected_object.kind,
+                &event.affected_object.object_type,
                 &changes(&event.changed_values),
                 &objects(&event.associated_objects),
                 &event.description,
-                event.author.account_id.as_ref().map_or("", |id| id),
+                event.author.account_id.as_deref().unwrap_or_default(),
             ];
             Line::fitting(row(own, place, ["", ""]))
         }

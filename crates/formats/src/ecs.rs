@@ -33,7 +33,7 @@
 //! | something that is not known | | `info` |
 //!
 //! ```
-//! use confluence_audit_core::RawRecord;
+//! use confluence_audit_core::{AffectedObject, ChangedValue, RawRecord};
 //! use confluence_audit_formats::{Context, ecs};
 //!
 //! let record = RawRecord::parse(
@@ -50,13 +50,12 @@
 
 mod template;
 
-use confluence_audit_core::RawRecord;
+use confluence_audit_core::{AffectedObject, ChangedValue, RawRecord};
 use serde_json::{Map, Value};
 
 use crate::event::{Event, group};
 use crate::json::{Json, rfc3339};
 use crate::meaning::{Area, Deed, Meaning};
-use crate::view::{Change, Object, Text};
 use crate::{Context, Line};
 
 pub use template::{Engine, index_template};
@@ -67,8 +66,8 @@ const VERSION: &str = "8.11.0";
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     let text = record.as_str();
-    let event = Event::read(record, text).and_then(|event| {
-        let time = rfc3339(event.record.time());
+    let event = Event::read(record).and_then(|event| {
+        let time = rfc3339(event.record.creation_date);
         let time = time.ok_or("its time is beyond the calendar")?;
         Ok((event, time))
     });
@@ -126,7 +125,10 @@ fn fitting(event: &Event<'_>, time: &str, original: &str, context: &Context<'_>)
             json.text("original", original);
         });
         json.object("user", |json| {
-            json.text("id", optional(record.author.account_id.as_ref()));
+            json.text(
+                "id",
+                record.author.account_id.as_deref().unwrap_or_default(),
+            );
             json.text("full_name", &record.author.display_name);
             target.write(json);
         });
@@ -300,7 +302,7 @@ impl<'a> Target<'a> {
 }
 
 /// Whom it was done to is named as before it was done.
-fn before_and_now<'a>(change: &'a Change<'_>) -> (&'a str, &'a str) {
+fn before_and_now<'a>(change: &'a ChangedValue<'_>) -> (&'a str, &'a str) {
     let before = [&*change.old_value, &*change.new_value];
     let before = before.into_iter().find(|name| !name.is_empty());
     (before.unwrap_or_default(), &change.new_value)
@@ -322,7 +324,7 @@ fn write_group_of(json: &mut Json, object: Option<&str>) {
 fn related_users<'a>(event: &'a Event<'_>, target: &Target<'a>) -> impl Iterator<Item = &'a str> {
     let author = &event.record.author;
     let names = [
-        optional(author.account_id.as_ref()),
+        author.account_id.as_deref().unwrap_or_default(),
         &author.display_name,
         target.name,
         target.full_name,
@@ -336,19 +338,25 @@ fn related_users<'a>(event: &'a Event<'_>, target: &Target<'a>) -> impl Iterator
     indices.map(move |index| names[index])
 }
 
-fn write_object(json: &mut Json, object: &Object<'_>) {
-    let fixed = [("name", &*object.name), ("type", &*object.kind)];
+fn write_object(json: &mut Json, object: &AffectedObject<'_>) {
+    let fixed = [("name", &*object.name), ("type", &*object.object_type)];
     write_over(json, &object.extra, &fixed);
 }
 
-fn write_change(json: &mut Json, change: &Change<'_>) {
+fn write_change(json: &mut Json, change: &ChangedValue<'_>) {
     let fixed = [
         ("key", &*change.name),
         ("i18nKey", &*change.name),
         ("from", &*change.old_value),
         ("to", &*change.new_value),
-        ("hiddenOldValue", optional(change.hidden_old_value.as_ref())),
-        ("hiddenNewValue", optional(change.hidden_new_value.as_ref())),
+        (
+            "hiddenOldValue",
+            change.hidden_old_value.as_deref().unwrap_or_default(),
+        ),
+        (
+            "hiddenNewValue",
+            change.hidden_new_value.as_deref().unwrap_or_default(),
+        ),
     ];
     write_over(json, &change.extra, &fixed);
 }
@@ -366,8 +374,4 @@ fn write_over(json: &mut Json, extra: &Map<String, Value>, fixed: &[(&str, &str)
             json.text(key, text);
         }
     }
-}
-
-fn optional<'a>(text: Option<&'a Text<'_>>) -> &'a str {
-    text.map_or("", |text| text)
 }

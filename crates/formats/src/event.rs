@@ -1,35 +1,27 @@
-//! A record as the formats with a mapping look at it.
+//! A record as the formats with a mapping read it: its types, and what its summary means.
 
 use std::error::Error as _;
 use std::net::IpAddr;
 
-use confluence_audit_core::{Error, RawRecord};
-use serde_json::Value;
+use confluence_audit_core::{AffectedObject, AuditRecord, ChangedValue, RawRecord};
 
 use crate::meaning::{self, Meaning};
-use crate::view::{Change, Object, Record};
 
 /// A record that fits its types, and what its summary means.
 pub(crate) struct Event<'a> {
-    pub(crate) record: Record<'a>,
+    pub(crate) record: AuditRecord<'a>,
     pub(crate) meaning: Meaning,
-    /// The record as a value, where a key stands twice in one of its objects: the last one counts.
-    pub(crate) doubled: Option<Value>,
 }
 
 impl<'a> Event<'a> {
-    /// The record as an event, or in words why it is none; `text` is the record's own.
-    pub(crate) fn read(raw: &RawRecord, text: &'a str) -> Result<Self, String> {
-        let (record, doubled) = match Record::read(text) {
-            Some(record) => (record, None),
-            None => slowly(raw)?,
-        };
+    /// The record as an event, or in words why it is none: a mapping error.
+    pub(crate) fn read(raw: &'a RawRecord) -> Result<Self, String> {
+        let record = raw.record().map_err(|error| match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        })?;
         let meaning = meaning::of(&record.summary, &record.category);
-        Ok(Self {
-            record,
-            meaning,
-            doubled,
-        })
+        Ok(Self { record, meaning })
     }
 
     /// What it was done from: an address, mostly; nothing on many of the system's records.
@@ -43,8 +35,8 @@ impl<'a> Event<'a> {
     }
 
     /// All objects it concerns, the one that it was done to last, each once.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object<'a>> {
-        let Record {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &AffectedObject<'a>> {
+        let AuditRecord {
             affected_object,
             associated_objects,
             ..
@@ -54,8 +46,8 @@ impl<'a> Event<'a> {
     }
 
     /// The last of them that is of this type and has a name.
-    pub(crate) fn object(&self, kind: &str) -> Option<&Object<'a>> {
-        let of_kind = |object: &&Object<'a>| *object.kind == *kind;
+    pub(crate) fn object(&self, kind: &str) -> Option<&AffectedObject<'a>> {
+        let of_kind = |object: &&AffectedObject<'a>| object.object_type == kind;
         self.objects()
             .filter(of_kind)
             .filter(|object| !object.name.is_empty())
@@ -63,14 +55,14 @@ impl<'a> Event<'a> {
     }
 
     /// The change of the value that is shown under this name.
-    pub(crate) fn change(&self, name: &str) -> Option<&Change<'a>> {
+    pub(crate) fn change(&self, name: &str) -> Option<&ChangedValue<'a>> {
         let mut changes = self.record.changed_values.iter();
-        changes.find(|change| *change.name == *name)
+        changes.find(|change| change.name == name)
     }
 
     /// The event in a few words.
     pub(crate) fn headline(&self) -> String {
-        let Record {
+        let AuditRecord {
             summary,
             affected_object,
             ..
@@ -81,18 +73,6 @@ impl<'a> Event<'a> {
             [summary, ": ", &affected_object.name].concat()
         }
     }
-}
-
-/// A record that was not read at once: only what it does not fit says in words why.
-fn slowly<'a>(raw: &RawRecord) -> Result<(Record<'a>, Option<Value>), String> {
-    let in_words = |error: Error| match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
-    raw.record().map_err(in_words)?;
-    let value = raw.decode().map_err(in_words)?;
-    let record = Record::copied(&value).ok_or("it does not fit its types")?;
-    Ok((record, Some(value)))
 }
 
 /// A group's name and id: Confluence writes them as `name:uuid`.
@@ -157,63 +137,25 @@ mod tests {
             r#"{"creationDate":5,"affectedObject":{"name":"a","objectType":"User"},"associatedObjects":[{"name":"a","objectType":"User"},{"name":"b","objectType":"User"},{"name":"","objectType":"User"}]}"#,
         )
         .unwrap();
-        let event = Event::read(&raw, raw.as_str()).unwrap();
+        let event = Event::read(&raw).unwrap();
         assert_eq!(event.objects().count(), 3);
-        assert_eq!(&*event.object("User").unwrap().name, "b");
+        assert_eq!(event.object("User").unwrap().name, "b");
         assert!(event.object("Group").is_none());
     }
 
     #[test]
-    fn what_fits_the_types_of_a_record_is_an_event_and_nothing_else_is() {
-        let of = |member: &str| format!("{{\"creationDate\":5,{member}}}");
-        let doubled =
-            r#""author":{"accountId":7,"displayName":"a","displayName":"b","accountId":"c"}"#;
-        let members = [
-            r#""author":null"#,
-            r#""author":[]"#,
-            r#""author":{"username":7}"#,
-            r#""author":{"operations":{"a":1,"a":2}}"#,
-            r#""author":{"isGuest":null,"later":"\ud800"}"#,
-            r#""superAdmin":null,"superAdmin":true"#,
-            r#""creationDate":5"#,
-            r#""later":1e400"#,
-            r#""later":1,"later":1"#,
-            r#""sysAdmin":0"#,
-            r#""changedValues":[null]"#,
-            r#""changedValues":[{"name":null,"hiddenOldValue":null,"x":1,"x":2}]"#,
-            r#""associatedObjects":{}"#,
-            r#""associatedObjects":[{"name":"a","name":7}]"#,
-            doubled,
-        ];
-        let texts = members.iter().map(|member| of(member));
-        let dates = [
-            "5.0",
-            "\"5\"",
-            "\"\\u0035\"",
-            "5.5",
-            "null",
-            "1e300",
-            "\"soon\"",
-        ];
-        let texts = texts.chain(dates.map(|date| format!("{{\"creationDate\":{date}}}")));
-        let mut fit = 0;
-        for text in texts.chain(["null", "{}", "[]"].map(str::to_owned)) {
+    fn a_record_that_does_not_fit_its_types_is_a_mapping_error_with_its_reason() {
+        for (text, reason) in [
+            (r#"{"creationDate":5,"summary":404}"#, "summary: "),
+            (r#"{"creationDate":"soon"}"#, "creationDate is no time"),
+            (
+                r#"{"creationDate":5,"author":{"displayName":"a","displayName":"b"}}"#,
+                "author: a field stands twice",
+            ),
+        ] {
             let raw = RawRecord::parse(text).unwrap();
-            let event = Event::read(&raw, raw.as_str());
-            let record = raw.record();
-            assert_eq!(event.is_ok(), record.is_ok(), "{raw:?}");
-            if let (Ok(event), Ok(record)) = (event, record) {
-                fit += 1;
-                assert_eq!(event.record.time(), record.creation_date);
-                assert_eq!(
-                    *event.record.author.display_name,
-                    record.author.display_name
-                );
-            }
+            let error = Event::read(&raw).err().unwrap();
+            assert!(error.contains(reason), "{error}");
         }
-        assert_eq!(fit, 7);
-        let raw = RawRecord::parse(of(doubled)).unwrap();
-        let event = Event::read(&raw, raw.as_str()).unwrap();
-        assert_eq!(&*event.record.author.display_name, "b");
     }
 }

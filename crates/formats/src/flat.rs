@@ -35,8 +35,7 @@ use confluence_audit_core::{RawRecord, printable_json};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::push_string;
-use crate::view::Text;
+use crate::json::{Text, push_string};
 use crate::{Context, Line};
 
 /// The record's line.
@@ -129,10 +128,10 @@ fn push_members<'a>(
     Ok(())
 }
 
-fn joined<'a>(path: Option<&str>, name: Text<'a>) -> Cow<'a, str> {
+fn joined<'a>(path: Option<&str>, Text(name): Text<'a>) -> Cow<'a, str> {
     match path {
         Some(path) => [path, ".", &name].concat().into(),
-        None => name.into_cow(),
+        None => name,
     }
 }
 

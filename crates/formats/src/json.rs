@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use confluence_audit_core::{Timestamp, printable_json};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::text::push_escaped;
@@ -166,6 +167,10 @@ impl Json {
         }
     }
 }
+
+/// A string that is read, borrowed where no escape is in it.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Appends the text as a JSON string.
 pub(crate) fn push_string(out: &mut String, text: &str) {

@@ -37,7 +37,6 @@ mod meaning;
 pub mod ocsf;
 pub mod raw;
 mod text;
-mod view;
 
 pub use context::{Context, EventId};
 pub use format::{Format, Line, UnknownFormat, line};

@@ -46,12 +46,12 @@
 mod class;
 mod unmapped;
 
-use confluence_audit_core::RawRecord;
-use serde_json::Value;
+use std::borrow::Cow;
+
+use confluence_audit_core::{AffectedObject, RawRecord};
 
 use crate::event::Event;
-use crate::json::Json;
-use crate::view::Object;
+use crate::json::{Json, Text};
 use crate::{Context, Line};
 
 use class::{API_ACTIVITY, Class, Classified};
@@ -64,9 +64,9 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     let text = record.as_str();
     // Twice the record, and the frame around it.
     let likely = 2 * text.len() + 2048;
-    match Event::read(record, text) {
+    match Event::read(record) {
         Ok(event) => Line::fitting(Json::document(likely, |json| {
-            write(json, &event, text, context);
+            write(json, &event, record, context);
             if context.original {
                 json.text("raw_data", text);
             }
@@ -112,8 +112,7 @@ fn write_metadata(json: &mut Json, context: &Context<'_>) {
     json.text("tenant_uid", context.site_id);
 }
 
-/// `text` is the record's own.
-fn write(json: &mut Json, event: &Event<'_>, text: &str, context: &Context<'_>) {
+fn write(json: &mut Json, event: &Event<'_>, raw: &RawRecord, context: &Context<'_>) {
     let Classified {
         class,
         activity: (activity_id, activity_name),
@@ -124,7 +123,7 @@ fn write(json: &mut Json, event: &Event<'_>, text: &str, context: &Context<'_>) 
         Some(_) => (1, "Success"),
         None => (0, "Unknown"),
     };
-    json.plain("time", record.time().as_millis());
+    json.plain("time", record.creation_date.as_millis());
     json.plain("class_uid", class.uid);
     json.text("class_name", class.name);
     json.plain("category_uid", class.uid / 1000);
@@ -141,11 +140,7 @@ fn write(json: &mut Json, event: &Event<'_>, text: &str, context: &Context<'_>) 
     json.object("metadata", |json| {
         write_metadata(json, context);
         json.text("event_code", &record.summary);
-        match record.creation_date.as_ref().map(|date| &date.written) {
-            Some(Value::String(text)) => json.text("original_time", text),
-            Some(time) => json.text("original_time", &time.to_string()),
-            None => {}
-        }
+        json.text("original_time", &original_time(raw).unwrap_or_default());
     });
     json.object("actor", |json| write_actor(json, event));
     json.object("src_endpoint", |json| write_source(json, event, class));
@@ -156,7 +151,17 @@ fn write(json: &mut Json, event: &Event<'_>, text: &str, context: &Context<'_>) 
         associated_objects: has_resources
             && record.associated_objects.iter().all(is_whole_as_resource),
     };
-    unmapped::write(json, text, event.doubled.as_ref(), mapped);
+    unmapped::write(json, raw.as_str(), mapped);
+}
+
+/// The time as the record has it: a number's digits, or what a string says.
+fn original_time(raw: &RawRecord) -> Option<Cow<'_, str>> {
+    let text = raw.time_text()?;
+    if !text.starts_with('"') {
+        return Some(text.into());
+    }
+    let Text(text) = serde_json::from_str(text).ok()?;
+    Some(text)
 }
 
 fn write_actor(json: &mut Json, event: &Event<'_>) {
@@ -171,7 +176,7 @@ fn write_actor(json: &mut Json, event: &Event<'_>) {
         (false, false) => (1, "User"),
     };
     json.object("user", |json| {
-        json.text("uid", author.account_id.as_ref().map_or("", |id| id));
+        json.text("uid", author.account_id.as_deref().unwrap_or_default());
         json.text("name", &author.display_name);
         json.plain("type_id", type_id);
         json.text("type", kind);
@@ -187,6 +192,6 @@ fn write_source(json: &mut Json, event: &Event<'_>, class: &Class) {
 }
 
 /// Whether nothing of the object is lost when it is written as a resource.
-fn is_whole_as_resource(object: &Object<'_>) -> bool {
+fn is_whole_as_resource(object: &AffectedObject<'_>) -> bool {
     !object.name.is_empty() && object.extra.is_empty()
 }

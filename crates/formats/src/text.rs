@@ -1,6 +1,6 @@
 //! Text appended: with escapes, and lists of a record as one text for formats that know no lists.
 
-use crate::view::{Change, Object};
+use confluence_audit_core::{AffectedObject, ChangedValue};
 
 /// Appends `text`; each character that begins with a byte for which `is_special` holds is left to
 /// `escape`. No such byte may be one that continues a character.
@@ -25,18 +25,18 @@ pub(crate) fn push_escaped(
 }
 
 /// `type name; type name`.
-pub(crate) fn objects(objects: &[Object<'_>]) -> String {
+pub(crate) fn objects(objects: &[AffectedObject<'_>]) -> String {
     joined(objects, |out, object| {
-        out.extend([&object.kind, " ", &object.name]);
+        out.extend([&*object.object_type, " ", &*object.name]);
     })
 }
 
 /// `name: old -> new; name: new`. An arrow without a name behind it: nothing is there any more.
-pub(crate) fn changes(changes: &[Change<'_>]) -> String {
+pub(crate) fn changes(changes: &[ChangedValue<'_>]) -> String {
     joined(changes, |out, change| {
-        out.extend([&change.name, ": "]);
+        out.extend([&*change.name, ": "]);
         if !change.old_value.is_empty() {
-            out.extend([&change.old_value, " -> "]);
+            out.extend([&*change.old_value, " -> "]);
         }
         out.push_str(&change.new_value);
     })

@@ -3,7 +3,7 @@
 use crate::event::{Event, group};
 use crate::json::Json;
 use crate::meaning::{Area, Deed, Meaning};
-use crate::view::Object;
+use confluence_audit_core::AffectedObject;
 
 /// A class of events.
 pub(super) struct Class {
@@ -50,12 +50,12 @@ pub(super) struct Classified<'a> {
 #[derive(Default)]
 pub(super) struct Fields<'a> {
     /// Its type in numbers, and itself.
-    entity: Option<(u32, &'a Object<'a>)>,
+    entity: Option<(u32, &'a AffectedObject<'a>)>,
     operation: Option<&'a str>,
-    group: Option<&'a Object<'a>>,
-    user: Option<&'a Object<'a>>,
+    group: Option<&'a AffectedObject<'a>>,
+    user: Option<&'a AffectedObject<'a>>,
     privileges: Vec<&'a str>,
-    pub(super) resources: Option<Vec<&'a Object<'a>>>,
+    pub(super) resources: Option<Vec<&'a AffectedObject<'a>>>,
 }
 
 impl Fields<'_> {
@@ -64,7 +64,7 @@ impl Fields<'_> {
             json.object("entity", |json| {
                 json.text("name", &entity.name);
                 json.plain("type_id", type_id);
-                json.text("type", &entity.kind);
+                json.text("type", &entity.object_type);
             });
         }
         json.object("api", |json| {
@@ -85,7 +85,7 @@ impl Fields<'_> {
             for object in self.resources.iter().flatten() {
                 json.element(|json| {
                     json.text("name", &object.name);
-                    json.text("type", &object.kind);
+                    json.text("type", &object.object_type);
                 });
             }
         });
@@ -175,7 +175,7 @@ impl<'a> Classified<'a> {
         if affected.name.is_empty() {
             return None;
         }
-        match &*affected.kind {
+        match &*affected.object_type {
             "Group" => {
                 let fields = Fields {
                     group: Some(affected),
@@ -216,7 +216,7 @@ impl<'a> Classified<'a> {
             Deed::Enable => (8, "Enable"),
             Deed::Disable => (9, "Disable"),
         };
-        let type_id = match &*object.kind {
+        let type_id = match &*object.object_type {
             "" => 0,
             "User" => 2,
             "Group" => 3,
@@ -256,7 +256,7 @@ fn other<'a>(event: &'a Event<'_>) -> (u32, &'a str) {
 }
 
 /// Whether it can be a resource.
-fn is_named(object: &Object<'_>) -> bool {
+fn is_named(object: &AffectedObject<'_>) -> bool {
     !object.name.is_empty()
 }
 

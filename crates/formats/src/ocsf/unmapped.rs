@@ -9,8 +9,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use crate::json::Json;
-use crate::view::Text;
+use crate::json::{Json, Text};
 
 /// Which of the members that may have a field of their own have one here.
 #[derive(Clone, Copy)]
@@ -19,16 +18,12 @@ pub(super) struct Mapped {
     pub(super) associated_objects: bool,
 }
 
-/// Writes the member `unmapped` from the record's text, or from what it is as a value where a key
-/// stands twice in it.
-pub(super) fn write(json: &mut Json, text: &str, doubled: Option<&Value>, mapped: Mapped) {
+/// Writes the member `unmapped` from the record's text.
+pub(super) fn write(json: &mut Json, text: &str, mapped: Mapped) {
     let begin = json.begin("unmapped");
     let place = Place::Record(mapped);
     let rest = Rest { json, begin, place };
-    let whole = match doubled {
-        None => rest.deserialize(&mut serde_json::Deserializer::from_str(text)),
-        Some(value) => rest.deserialize(value),
-    };
+    let whole = rest.deserialize(&mut serde_json::Deserializer::from_str(text));
     // It was read before; what could not be would stand in no line by halves.
     if whole.is_err() {
         json.take_back(begin);
@@ -123,7 +118,7 @@ impl<'de> Visitor<'de> for Rest<'_> {
             return Ok(());
         }
         let inside = json.open('{');
-        while let Some(key) = map.next_key::<Text<'de>>()? {
+        while let Some(Text(key)) = map.next_key()? {
             if let Some(place) = place.of(&key) {
                 let begin = json.begin_any(&key);
                 map.next_value_seed(Rest { json, begin, place })?;
