@@ -1,4 +1,4 @@
-//! The audit log of one site: one method an endpoint, typed and raw.
+//! The API client of one site's audit log: one method an endpoint.
 
 pub(crate) mod page;
 pub(crate) mod pager;
@@ -14,12 +14,15 @@ use serde::Deserialize;
 use self::pager::{Endpoint, Pager, Position};
 use self::query::Pairs;
 use self::sites::{CloudId, Site};
+use crate::client::page::Page;
+use crate::client::query::{AuditQuery, ExportQuery, SinceQuery};
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
+use crate::http::authenticator::Authenticator;
+use crate::http::origin::Origin;
+use crate::http::transport::Response;
 use crate::http::{Request, failure};
 use crate::json::decode;
-use crate::{
-    Answer, AuditQuery, Authenticator, Error, ErrorKind, ExportQuery, Http, Origin, Page,
-    SinceQuery,
-};
 
 /// Where a site's API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,8 +164,8 @@ impl AuditClient {
     /// As [`audit`](Self::audit).
     pub async fn retention(&self) -> Result<Retention, Error> {
         let path = self.path("/retention");
-        self.send(Request::get(&self.0.site.origin, &path, None), |answer| {
-            decode::object(&answer.body)
+        self.send(Request::get(&self.0.site.origin, &path, None), |response| {
+            decode::object(&response.body)
         })
         .await
     }
@@ -182,17 +185,17 @@ impl AuditClient {
     ///
     /// # Errors
     /// As [`audit`](Self::audit).
-    pub async fn raw(&self, path: &str, query: Option<&str>) -> Result<Answer, Error> {
+    pub async fn raw(&self, path: &str, query: Option<&str>) -> Result<Response, Error> {
         let path = self.path(path);
         let request = Request::get(&self.0.site.origin, &path, query);
-        self.send(request, |answer| Ok(answer.clone())).await
+        self.send(request, |response| Ok(response.clone())).await
     }
 
     async fn page(&self, path: &str, pairs: &Pairs) -> Result<Page, Error> {
         let (path, query) = (self.path(path), pairs.encode());
         let request = Request::get(&self.0.site.origin, &path, query.as_deref());
-        self.send(request, |answer| {
-            Page::parse(&answer.body, answer.server_time())
+        self.send(request, |response| {
+            Page::parse(&response.body, response.server_time())
         })
         .await
     }
@@ -200,10 +203,12 @@ impl AuditClient {
     async fn send<T>(
         &self,
         request: Request<'_>,
-        read: impl Fn(&Answer) -> Result<T, Error>,
+        read: impl Fn(&Response) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let gateway = self.0.site.gateway;
-        let read = |answer: &Answer| failure::of(answer, gateway).map_or_else(|| read(answer), Err);
+        let read = |response: &Response| {
+            failure::of(response, gateway).map_or_else(|| read(response), Err)
+        };
         self.0.http.send(request, Some(&*self.0.auth), read).await
     }
 
@@ -214,18 +219,20 @@ impl AuditClient {
 
 /// The file that an answer is. Neither a sign-in page nor an error object is one, whatever the
 /// headers say: a file is CSV, which begins with a heading, or a ZIP archive.
-fn file(answer: &Answer) -> Result<Bytes, Error> {
-    let kind = answer.headers.get("content-type");
+fn file(response: &Response) -> Result<Bytes, Error> {
+    let kind = response.headers.get("content-type");
     let kind = kind
         .map_or(&b""[..], http::HeaderValue::as_bytes)
         .to_ascii_lowercase();
-    let what = match answer.body.trim_ascii_start().first() {
+    let what = match response.body.trim_ascii_start().first() {
         None => "nothing",
         Some(b'<') => "a page of HTML",
         _ if kind.starts_with(b"text/html") => "a page of HTML",
-        Some(b'{' | b'[') => return Err(decode::unexpected(&answer.body)),
-        _ if kind.starts_with(b"application/json") => return Err(decode::unexpected(&answer.body)),
-        _ => return Ok(answer.body.clone()),
+        Some(b'{' | b'[') => return Err(decode::unexpected(&response.body)),
+        _ if kind.starts_with(b"application/json") => {
+            return Err(decode::unexpected(&response.body));
+        }
+        _ => return Ok(response.body.clone()),
     };
     let message = format!("answered with {what} instead of a file");
     Err(Error::new(ErrorKind::NotJson, message))

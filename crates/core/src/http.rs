@@ -1,25 +1,31 @@
-//! The way out: one HTTP client with limits, and the one retry layer.
+//! The HTTP client of the API: credentials, rate limits and the one retry loop.
 
+pub(crate) mod authenticator;
 pub(crate) mod failure;
 pub(crate) mod origin;
 pub mod rate_limit;
 pub(crate) mod retry;
 pub(crate) mod secrets;
+pub(crate) mod transport;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
 
+use self::authenticator::Authenticator;
+use self::origin::Origin;
+use self::retry::RetryPolicy;
 use self::secrets::Secrets;
-use crate::{Authenticator, Error, ErrorKind, Origin, RetryPolicy, Runtime, SystemRuntime};
-use crate::{Timestamp, printable};
+use self::transport::{Response, Transport, TransportError, TransportOptions};
+use crate::error::{Error, ErrorKind};
+use crate::printable::printable;
+use crate::runtime::{Runtime, SystemRuntime};
 
 /// The connections, limits and retries that clients share. Clones share them too.
 ///
@@ -37,24 +43,22 @@ struct Inner {
 
 /// What is large, or is said once for all.
 struct Shared {
-    remote: OnceLock<reqwest::Client>,
-    local: OnceLock<reqwest::Client>,
+    remote: OnceLock<Transport>,
+    local: OnceLock<Transport>,
     settings: HttpBuilder,
-    /// How large bodies are about to be.
-    usual_size: AtomicUsize,
     deprecation_noted: AtomicBool,
 }
 
-/// Stands before each attempt of a request, and is told what came of it: a rate limit of one's
-/// own, and a count by status.
+/// Admits each attempt of a request and learns its status: for a rate limit of one's own, and to
+/// count requests by status.
 #[async_trait]
 pub trait Gate: Send + Sync + fmt::Debug {
     /// Returns when the next attempt may be made.
     async fn pass(&self);
 
-    /// An attempt got an answer with `status`, or none; `asked` is how long the service wants to
-    /// be left in peace, where it says so.
-    fn answered(&self, status: Option<u16>, asked: Option<Duration>);
+    /// An attempt got a response with `status`, or none; `retry_after` is how long the service asks
+    /// to wait before the next request, where it does.
+    fn answered(&self, status: Option<u16>, retry_after: Option<Duration>);
 }
 
 /// The settings of an [`Http`].
@@ -62,11 +66,7 @@ pub trait Gate: Send + Sync + fmt::Debug {
 pub struct HttpBuilder {
     runtime: Arc<dyn Runtime>,
     retry: RetryPolicy,
-    user_agent: String,
-    body_limit: usize,
-    connect_timeout: Duration,
-    read_timeout: Duration,
-    total_timeout: Duration,
+    transport: TransportOptions,
 }
 
 impl HttpBuilder {
@@ -87,14 +87,14 @@ impl HttpBuilder {
     /// What the program calls itself, such as `collector/1.2`.
     #[must_use]
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
-        self.user_agent = name.into();
+        self.transport.user_agent = name.into();
         self
     }
 
     /// The most bytes an answer may hold once decompressed; 64 MiB by default.
     #[must_use]
     pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
+        self.transport.body_limit = bytes;
         self
     }
 
@@ -102,7 +102,9 @@ impl HttpBuilder {
     /// and in all (300 s).
     #[must_use]
     pub fn timeouts(mut self, connect: Duration, read: Duration, total: Duration) -> Self {
-        (self.connect_timeout, self.read_timeout, self.total_timeout) = (connect, read, total);
+        self.transport.connect_timeout = connect;
+        self.transport.read_timeout = read;
+        self.transport.total_timeout = total;
         self
     }
 
@@ -113,23 +115,11 @@ impl HttpBuilder {
                 remote: OnceLock::new(),
                 local: OnceLock::new(),
                 settings: self,
-                usual_size: AtomicUsize::new(0),
                 deprecation_noted: AtomicBool::new(false),
             }),
             counters: Counters::default(),
             gate: None,
         }))
-    }
-
-    fn client(&self) -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
-            .user_agent(&self.user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(self.connect_timeout)
-            .read_timeout(self.read_timeout)
-            .timeout(self.total_timeout)
     }
 }
 
@@ -201,42 +191,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An answer, whatever its status.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Answer {
-    /// The status code.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, decompressed.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// The server's clock when it answered.
-    pub fn server_time(&self) -> Option<Timestamp> {
-        rate_limit::server_time(&self.headers)
-    }
-
-    fn request_id(&self) -> Option<&[u8]> {
-        let mut names = ["atl-request-id", "atl-traceid", "x-request-id"].iter();
-        let id = names.find_map(|name| self.headers.get(*name))?;
-        Some(id.as_bytes())
-    }
-}
-
 impl Http {
     /// The default settings.
     pub fn builder() -> HttpBuilder {
         HttpBuilder {
             runtime: Arc::new(SystemRuntime),
             retry: RetryPolicy::default(),
-            user_agent: concat!("confluence-audit/", env!("CARGO_PKG_VERSION")).into(),
-            body_limit: 64 << 20,
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_mins(1),
-            total_timeout: Duration::from_mins(5),
+            transport: TransportOptions::default(),
         }
     }
 
@@ -274,7 +235,7 @@ impl Http {
         &self,
         request: Request<'_>,
         auth: Option<&dyn Authenticator>,
-        read: impl Fn(&Answer) -> Result<T, Error>,
+        read: impl Fn(&Response) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut attempts = 0;
         let mut waited = Duration::ZERO;
@@ -286,7 +247,7 @@ impl Http {
                 Some(auth) => auth.headers(request.origin).await?,
                 None => HeaderMap::new(),
             };
-            let secrets = request.secrets.clone().and_of(&headers);
+            let secrets = request.secrets.clone().with_headers(&headers);
             if let Some(gate) = &self.0.gate {
                 gate.pass().await;
             }
@@ -295,22 +256,26 @@ impl Http {
                     self.tell_gate(None, None);
                     (error, None)
                 }
-                Ok((answer, broken)) => {
-                    let wait = rate_limit::wait(&answer.headers, self.runtime().now());
-                    self.tell_gate(Some(answer.status.as_u16()), wait);
-                    // A refusal is one however its body ends.
-                    let broken = broken.filter(|_| answer.status.is_success());
-                    let error = match broken.map_or_else(|| read(&answer), Err) {
+                Ok((response, ended)) => {
+                    let status = response.status;
+                    let wait = rate_limit::wait(&response.headers, self.runtime().now());
+                    self.tell_gate(Some(status.as_u16()), wait);
+                    let value = match ended {
+                        Err(error) if status.is_success() => Err(failed(error)),
+                        // A refusal is one however its body ends.
+                        _ => read(&response),
+                    };
+                    let error = match value {
                         Ok(value) => {
-                            self.note_deprecation(&request, &answer);
+                            self.note_deprecation(&request, &response);
                             return Ok(value);
                         }
-                        Err(error) if secrets.stand_in(&answer.body) => error.withholding_body(),
+                        Err(error) if secrets.stand_in(&response.body) => error.withholding_body(),
                         Err(error) => error,
                     };
-                    let id = answer.request_id().filter(|id| !secrets.stand_in(id));
+                    let id = response.request_id().filter(|id| !secrets.stand_in(id));
                     request_ids.extend(id.map(|id| printable(&String::from_utf8_lossy(id), 100)));
-                    (error.with_status(answer.status.as_u16()), wait)
+                    (error.with_status(status.as_u16()), wait)
                 }
             };
             if error.kind() == ErrorKind::Unauthorized
@@ -348,83 +313,33 @@ impl Http {
         }
     }
 
-    fn tell_gate(&self, status: Option<u16>, asked: Option<Duration>) {
+    fn tell_gate(&self, status: Option<u16>, retry_after: Option<Duration>) {
         if let Some(gate) = &self.0.gate {
-            gate.answered(status, asked);
+            gate.answered(status, retry_after);
         }
     }
 
-    /// Makes the request once. Of an answer that breaks off or is too large there is what came
+    /// Makes the request once. Of a response that breaks off or is too large there is what came
     /// until then, and why no more.
     async fn attempt(
         &self,
         request: &Request<'_>,
-        headers: HeaderMap,
-    ) -> Result<(Answer, Option<Error>), Error> {
+        mut headers: HeaderMap,
+    ) -> Result<(Response, Result<(), TransportError>), Error> {
         self.0.counters.requests.fetch_add(1, Ordering::Relaxed);
+        headers.append(ACCEPT, HeaderValue::from_static(request.accept));
+        if request.json.is_some() {
+            headers.append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         let url = request.origin.url(request.path, request.query);
-        let client = self.client_for(request.origin)?;
-        let mut builder = client.request(request.method.clone(), url).headers(headers);
-        builder = builder.header(ACCEPT, HeaderValue::from_static(request.accept));
-        if let Some(json) = &request.json {
-            builder = builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(json.clone());
-        }
-        let mut response = builder.send().await.map_err(|e| {
-            let what = if e.is_timeout() {
-                "no answer in time"
-            } else {
-                "no answer"
-            };
-            Error::new(ErrorKind::Unreachable, what).with_source(e.without_url())
-        })?;
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        // Pages are alike: grown by doubling, a body would take up to twice its size.
-        let usual = self.0.shared.usual_size.load(Ordering::Relaxed);
-        let mut body = BytesMut::with_capacity(usual);
-        let broken = self.read_body(&mut response, &mut body).await.err();
-        let size = if body.len() > usual {
-            body.len() + body.len() / 16
-        } else {
-            // After a large answer come small ones, too, which shall not take as much for long.
-            usual - usual / 8
-        };
-        self.0.shared.usual_size.store(size, Ordering::Relaxed);
-        let body = if body.capacity() > 2 * body.len() {
-            Bytes::copy_from_slice(&body)
-        } else {
-            body.freeze()
-        };
-        let answer = Answer {
-            status,
-            headers,
-            body,
-        };
-        Ok((answer, broken))
-    }
-
-    async fn read_body(
-        &self,
-        response: &mut reqwest::Response,
-        body: &mut BytesMut,
-    ) -> Result<(), Error> {
-        let limit = self.0.shared.settings.body_limit;
-        while let Some(piece) = response.chunk().await.map_err(|e| {
-            Error::new(ErrorKind::CutBody, "the answer broke off").with_source(e.without_url())
-        })? {
-            if body.len() + piece.len() > limit {
-                let message = format!("the answer is larger than {limit} bytes");
-                return Err(Error::new(ErrorKind::TooLarge, message));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(())
+        let transport = self.transport_for(request.origin).map_err(failed)?;
+        let sent = transport.send(request.method.clone(), url, headers, request.json.clone());
+        sent.await.map_err(failed)
     }
 
     /// Logs the first announcement that an endpoint is going to change, and no other.
-    fn note_deprecation(&self, request: &Request<'_>, answer: &Answer) {
-        let warnings = answer.headers.get_all("warning");
+    fn note_deprecation(&self, request: &Request<'_>, response: &Response) {
+        let warnings = response.headers.get_all("warning");
         let announced = warnings
             .iter()
             .find(|value| value.as_bytes().starts_with(b"299"));
@@ -441,19 +356,34 @@ impl Http {
     }
 
     /// A loopback origin is plain http: a proxy would see the credential, and may not reach it.
-    fn client_for(&self, origin: &Origin) -> Result<&reqwest::Client, Error> {
+    fn transport_for(&self, origin: &Origin) -> Result<&Transport, TransportError> {
         let inner = &*self.0.shared;
         let local = origin.is_loopback();
         let slot = if local { &inner.local } else { &inner.remote };
-        if let Some(client) = slot.get() {
-            return Ok(client);
+        if let Some(transport) = slot.get() {
+            return Ok(transport);
         }
-        let builder = inner.settings.client();
-        let builder = if local { builder.no_proxy() } else { builder };
-        let client = builder.build().map_err(|e| {
-            Error::new(ErrorKind::Config, "no HTTP client could be made").with_source(e)
-        })?;
-        Ok(slot.get_or_init(|| client))
+        let mut options = inner.settings.transport.clone();
+        options.proxy = !local;
+        let transport = Transport::new(&options)?;
+        Ok(slot.get_or_init(|| transport))
+    }
+}
+
+/// What a failure of the transport means here.
+fn failed(error: TransportError) -> Error {
+    let kind = match &error {
+        TransportError::NoResponse { .. } => ErrorKind::Unreachable,
+        TransportError::CutBody { .. } => ErrorKind::CutBody,
+        TransportError::TooLarge(_) => ErrorKind::TooLarge,
+        TransportError::NotPem(_) | TransportError::NoCertificate | TransportError::NoClient(_) => {
+            ErrorKind::Config
+        }
+    };
+    let failed = Error::new(kind, error.to_string());
+    match error.into_cause() {
+        Some(cause) => failed.with_source(cause),
+        None => failed,
     }
 }
 

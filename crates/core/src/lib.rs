@@ -7,6 +7,7 @@
 //!   [`TokenStore`]) or [`ServiceAccount`].
 //! - [`AuditClient`] asks one site, over an [`Http`] that limits and retries; [`Pager`] is its log
 //!   page by page.
+//! - [`Transport`] and [`Secrets`] are what an [`Http`] stands on, for requests to other services.
 //! - [`Error`] says what went wrong, and [`ErrorKind::remedy`] what to do.
 //!
 //! The library knows no file, no configuration and no clock: see [`Runtime`].
@@ -48,14 +49,18 @@ mod runtime;
 mod time;
 mod typed;
 
+pub use self::http::authenticator::Authenticator;
 pub use self::http::origin::Origin;
 pub use self::http::rate_limit;
 pub use self::http::retry::RetryPolicy;
-pub use self::http::{Answer, Gate, Http, HttpBuilder, HttpStats};
-pub use auth::{
-    ApiToken, Authenticator, AuthorizationStates, LockedTokens, MemoryTokenStore, OAuth, OAuthApp,
-    ServiceAccount, StateVerdict, TokenSet, TokenStore,
-};
+pub use self::http::secrets::Secrets;
+pub use self::http::transport::{Response, Transport, TransportError, TransportOptions};
+pub use self::http::{Gate, Http, HttpBuilder, HttpStats};
+pub use auth::api_token::ApiToken;
+pub use auth::authorization_state::{AuthorizationStates, StateVerdict};
+pub use auth::oauth::{OAuth, OAuthApp};
+pub use auth::service_account::ServiceAccount;
+pub use auth::token_store::{LockedTokens, MemoryTokenStore, TokenSet, TokenStore};
 pub use client::page::Page;
 pub use client::pager::{Pager, Position};
 pub use client::query::{AuditQuery, ExportQuery, SinceQuery, TimeUnit};

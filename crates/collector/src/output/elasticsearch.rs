@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Entry;
 use super::service::Refusal;
-use super::service::{Answer, HttpClient, Request};
+use super::service::{HttpClient, Request, Response};
 use super::service::{Outcome, Protocol, Verdict};
 use crate::config::ElasticsearchConfig;
 use crate::delivery::OutputContext;
@@ -131,7 +131,7 @@ fn body(entries: &[Entry]) -> Vec<u8> {
     body
 }
 
-fn verdict(item: &Created, answer: &Answer, later: &mut Option<Error>) -> Result<Verdict> {
+fn verdict(item: &Created, answer: &Response, later: &mut Option<Error>) -> Result<Verdict> {
     let reason = || answer.quote(&reason(item.error.as_ref()));
     let status = item.status;
     Ok(match status {

@@ -19,7 +19,7 @@ use prost::Message;
 
 use super::Entry;
 use super::service::Refusal;
-use super::service::{Answer, HttpClient, Request};
+use super::service::{HttpClient, Request, Response};
 use super::service::{Outcome, Protocol, Verdict};
 use crate::Result;
 use crate::config::OtlpConfig;
@@ -38,7 +38,7 @@ impl Otlp {
         Self { peer }
     }
 
-    async fn post(&self, request: &ExportLogsServiceRequest) -> Result<Answer> {
+    async fn post(&self, request: &ExportLogsServiceRequest) -> Result<Response> {
         let url = self.peer.config().url.clone();
         let body = request.encode_to_vec();
         self.peer.send(Request::post(url, PROTOBUF, body)).await

@@ -19,7 +19,7 @@ use self::dead_letter::Letters;
 use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
 
-pub(super) use self::client::{Answer, HttpClient, Request};
+pub(super) use self::client::{HttpClient, Request, Response};
 pub(crate) use self::dead_letter::DeadLetters;
 pub(super) use self::dead_letter::Refusal;
 

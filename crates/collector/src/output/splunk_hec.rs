@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::service::{Answer, HttpClient, Request};
+use super::service::{HttpClient, Request, Response};
 use super::service::{Outcome, Protocol};
 use super::{Entry, OutputName};
 use crate::config::{HeaderConfig, SplunkHecConfig};
@@ -204,11 +204,11 @@ impl Protocol for SplunkHec {
     }
 }
 
-fn said(answer: &Answer) -> Option<Said> {
+fn said(answer: &Response) -> Option<Said> {
     serde_json::from_slice(&answer.body).ok()
 }
 
-fn blamed(answer: &Answer, number: Option<usize>) -> Outcome {
+fn blamed(answer: &Response, number: Option<usize>) -> Outcome {
     match number {
         Some(number) => Outcome::Blamed(answer.refusal(), number),
         None => Outcome::Refused(answer.refusal()),
@@ -216,7 +216,7 @@ fn blamed(answer: &Answer, number: Option<usize>) -> Outcome {
 }
 
 /// What a refusal means that is not for an event's sake.
-fn failure(answer: &Answer) -> Error {
+fn failure(answer: &Response) -> Error {
     let remedy = match said(answer).map(|said| said.code) {
         Some(7) => "Let the token write to this output's index.",
         Some(10 | 11 | 14) => {

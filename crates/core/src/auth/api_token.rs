@@ -6,8 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Authenticator, only_for};
-use crate::{Error, ErrorKind, Origin};
+use super::only_for;
+use crate::error::{Error, ErrorKind};
+use crate::http::authenticator::Authenticator;
+use crate::http::origin::Origin;
 
 /// An API token of a person or of a service account, with the email address that it belongs to.
 ///

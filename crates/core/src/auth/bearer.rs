@@ -1,4 +1,4 @@
-//! A bearer token that is renewed in time, once for all who wait for it.
+//! A bearer token that is refreshed before it expires, once for all who wait for it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,12 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use super::{TokenSet, TokenStore, only_for};
-use crate::{Error, ErrorKind, Http, Origin, Timestamp};
+use super::only_for;
+use super::token_store::{TokenSet, TokenStore};
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
+use crate::http::origin::Origin;
+use crate::time::Timestamp;
 
 /// A token is renewed this long before it runs out, or when a quarter of its life is left,
 /// whichever is later; both varied by a factor from 0.7 to 1.3, so that many collectors do not

@@ -1,4 +1,4 @@
-//! OAuth 2.0 (3LO): a person's consent, kept alive by rotating refresh tokens.
+//! OAuth 2.0 (3LO): the authorization code grant with rotating refresh tokens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,15 @@ use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
+use super::AUDIT_SCOPE;
 use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
-use super::{AUDIT_SCOPE, Authenticator, TokenSet, TokenStore};
-use crate::{Error, ErrorKind, Http, Origin, Timestamp};
+use super::token_store::{TokenSet, TokenStore};
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
+use crate::http::authenticator::Authenticator;
+use crate::http::origin::Origin;
+use crate::time::Timestamp;
 
 /// How long a refresh token works on after its first use.
 const LEEWAY: Duration = Duration::from_mins(10);

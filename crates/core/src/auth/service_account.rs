@@ -1,4 +1,4 @@
-//! A service account: the client credentials grant, which needs nobody's consent.
+//! A service account: the OAuth 2.0 client credentials grant.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::bearer::{Bearer, Issuer};
 use super::token_endpoint::{Grant, trade};
-use super::{Authenticator, MemoryTokenStore, TokenSet};
-use crate::{Error, Http, Origin};
+use super::token_store::{MemoryTokenStore, TokenSet};
+use crate::error::Error;
+use crate::http::Http;
+use crate::http::authenticator::Authenticator;
+use crate::http::origin::Origin;
 
 /// Bearer tokens for the client id and secret of a service account.
 ///

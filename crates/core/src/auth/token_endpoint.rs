@@ -6,12 +6,15 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::TokenSet;
+use super::token_store::TokenSet;
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
 use crate::http::Request;
 use crate::http::failure;
+use crate::http::origin::Origin;
 use crate::http::secrets::Secrets;
+use crate::http::transport::Response;
 use crate::json::decode;
-use crate::{Answer, Error, ErrorKind, Http, Origin};
 
 /// What is traded for tokens. It is serialised into the request's body and nowhere else, so it
 /// has no `Debug`.
@@ -79,8 +82,8 @@ pub(super) async fn trade(
         ..Request::post_json(auth, "/oauth/token", body)
     };
     let granted: Granted = http
-        .send(request, None, |answer| {
-            refusal(answer).map_or_else(|| granted(&answer.body), Err)
+        .send(request, None, |response| {
+            refusal(response).map_or_else(|| granted(&response.body), Err)
         })
         .await?;
     let seconds = granted
@@ -113,16 +116,16 @@ fn granted(body: &[u8]) -> Result<Granted, Error> {
 
 /// Which refusal it is: the same codes mean different things at the two ends of a consent. Of the
 /// body only the standard's two fields are quoted, for the rest may be what was sent.
-fn refusal(answer: &Answer) -> Option<Error> {
+fn refusal(response: &Response) -> Option<Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Refusal {
         error: String,
         error_description: String,
     }
-    let kind = failure::of(answer, true)?.kind();
-    let refusal: Refusal = decode::object(&answer.body).unwrap_or_default();
-    let kind = match (answer.status.as_u16(), refusal.error.as_str()) {
+    let kind = failure::of(response, true)?.kind();
+    let refusal: Refusal = decode::object(&response.body).unwrap_or_default();
+    let kind = match (response.status.as_u16(), refusal.error.as_str()) {
         (_, "invalid_grant" | "unauthorized_client") => ErrorKind::ConsentRequired,
         (_, "access_denied" | "invalid_client") => ErrorKind::ClientRejected,
         (400 | 401 | 403 | 404, _) => ErrorKind::Rejected,
@@ -130,5 +133,5 @@ fn refusal(answer: &Answer) -> Option<Error> {
     };
     let words = [refusal.error, refusal.error_description].join(": ");
     let words = words.trim_matches([':', ' ']);
-    Some(Error::new(kind, format!("answered {}", answer.status)).with_body(words.as_bytes()))
+    Some(Error::new(kind, format!("answered {}", response.status)).with_body(words.as_bytes()))
 }

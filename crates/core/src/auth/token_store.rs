@@ -1,4 +1,4 @@
-//! Where OAuth tokens are kept between uses.
+//! The token store: where OAuth tokens are kept between uses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{Error, Timestamp};
+use crate::error::Error;
+use crate::time::Timestamp;
 
 /// The tokens of one consent.
 #[derive(Clone)]

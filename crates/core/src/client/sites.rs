@@ -1,4 +1,4 @@
-//! Finding a site: its cloud id, and the sites that a credential reaches.
+//! Site discovery: the cloud id of a site, and the sites that a credential reaches.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,9 +6,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AUDIT_SCOPE;
+use crate::error::{Error, ErrorKind};
+use crate::http::Http;
+use crate::http::authenticator::Authenticator;
+use crate::http::origin::Origin;
 use crate::http::{Request, failure};
 use crate::json::decode;
-use crate::{Authenticator, Error, ErrorKind, Http, Origin, printable};
+use crate::printable::printable;
 
 /// The id of a site on Atlassian's cloud, a UUID by every sample.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -74,11 +78,11 @@ pub async fn tenant_info(http: &Http, site: &Origin) -> Result<CloudId, Error> {
         cloud_id: String,
     }
     let request = Request::get(site, "/_edge/tenant_info", None);
-    http.send(request, None, |answer| {
-        if let Some(error) = failure::of(answer, true) {
+    http.send(request, None, |response| {
+        if let Some(error) = failure::of(response, true) {
             return Err(error);
         }
-        let info: TenantInfo = decode::object(&answer.body)?;
+        let info: TenantInfo = decode::object(&response.body)?;
         CloudId::new(&info.cloud_id).map_err(|e| {
             Error::new(ErrorKind::UnexpectedJson, "the cloud id is none").with_source(e)
         })
@@ -98,11 +102,11 @@ pub async fn accessible_resources(
     auth: &dyn Authenticator,
 ) -> Result<Vec<Site>, Error> {
     let request = Request::get(api, "/oauth/token/accessible-resources", None);
-    http.send(request, Some(auth), |answer| {
-        if let Some(error) = failure::of(answer, true) {
+    http.send(request, Some(auth), |response| {
+        if let Some(error) = failure::of(response, true) {
             return Err(error);
         }
-        Ok(grouped(decode::decode(&answer.body)?))
+        Ok(grouped(decode::decode(&response.body)?))
     })
     .await
 }

@@ -1,26 +1,27 @@
-//! Which failure an answer of the API is.
+//! Maps a response of the API without success to an error.
 
 use http::StatusCode;
 
-use crate::{Answer, Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::http::transport::Response;
 
-/// The error that an answer without success means; `None` for a success.
+/// The error that a response without success means; `None` for a success.
 ///
 /// `gateway` tells the API's gateway from the site's own host, where a 401 means something else.
-/// The texts looked for were seen in answers of the live service; what holds none of them falls
+/// The texts looked for were seen in responses of the live service; what holds none of them falls
 /// back to what the status alone says.
-pub(crate) fn of(answer: &Answer, gateway: bool) -> Option<Error> {
-    let status = answer.status;
+pub(crate) fn of(response: &Response, gateway: bool) -> Option<Error> {
+    let status = response.status;
     if status.is_success() {
         return None;
     }
-    let says = |text: &str| contains(&answer.body, text);
+    let says = |text: &str| contains(&response.body, text);
     let kind = match status.as_u16() {
-        401 if is_scope_failure(answer) => ErrorKind::MissingScope,
+        401 if is_scope_failure(response) => ErrorKind::MissingScope,
         401 if gateway => ErrorKind::Unauthorized,
         401 => ErrorKind::WrongHost,
         403 if says("free edition") || says("free plan") => ErrorKind::FreePlan,
-        403 if is_scope_failure(answer) => ErrorKind::MissingScope,
+        403 if is_scope_failure(response) => ErrorKind::MissingScope,
         403 => ErrorKind::NotPermitted,
         404 => ErrorKind::WrongSite,
         429 => ErrorKind::RateLimited,
@@ -28,13 +29,13 @@ pub(crate) fn of(answer: &Answer, gateway: bool) -> Option<Error> {
         500.. => ErrorKind::Server,
         _ => ErrorKind::Rejected,
     };
-    Some(Error::new(kind, format!("answered {}", name(status))).with_body(&answer.body))
+    Some(Error::new(kind, format!("answered {}", name(status))).with_body(&response.body))
 }
 
-fn is_scope_failure(answer: &Answer) -> bool {
-    let category = answer.headers.get("x-failure-category");
+fn is_scope_failure(response: &Response) -> bool {
+    let category = response.headers.get("x-failure-category");
     category.is_some_and(|category| contains(category.as_bytes(), "scope"))
-        || contains(&answer.body, "scope does not match")
+        || contains(&response.body, "scope does not match")
 }
 
 fn contains(body: &[u8], text: &str) -> bool {

@@ -1,11 +1,11 @@
-//! Where a request may go: one scheme, host and port.
+//! An origin: the scheme, host and port that a credential is for.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Scheme, host and port of a service: `https`, or `http` to this host itself.
 ///

@@ -1,4 +1,4 @@
-//! What an answer's headers say of the rate limit.
+//! Rate limits: `Retry-After` and `X-RateLimit-Reset` of a response.
 //!
 //! A header can only ever lengthen a wait, if need be beyond every budget, or be ignored: none
 //! fails a request by its form.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// How long the answer asks to wait before the next request, if it says so in a form that is
 /// known: `Retry-After` in seconds or as a date, else `X-RateLimit-Reset` as a time, with or

@@ -1,4 +1,4 @@
-//! When to ask again: pure policy, without a clock.
+//! The retry policy: exponential backoff with jitter, a pure function without a clock.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
-//! Finds a secret of ours in what a server says: one that echoes what it was sent must not make
-//! an error tell it.
+//! Finds credentials in what a server answers: one that echoes what it was sent must not get them
+//! into an error or a log.
+
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,13 +12,22 @@ use secrecy::{ExposeSecret, SecretString};
 /// What is shorter stands in answers by chance, and guards nothing.
 const SHORTEST: usize = 8;
 
-/// What a request carries and nobody may read.
+/// The credentials of a request, to be looked for in its response.
 #[derive(Clone, Default)]
-pub(crate) struct Secrets(Vec<SecretString>);
+pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// These and the credentials in `headers`.
-    pub(crate) fn and_of(mut self, headers: &HeaderMap) -> Self {
+    /// Adds `secret`, however short it is; an empty one is none.
+    pub fn push(&mut self, secret: SecretString) {
+        if !secret.expose_secret().is_empty() {
+            self.0.push(secret);
+        }
+    }
+
+    /// These and the credentials in those of `headers` that are marked sensitive, but for what is
+    /// too short to be told from other text.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &HeaderMap) -> Self {
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let Ok(text) = value.to_str() else { continue };
             let credential = text.split_once(' ').map_or(text, |(_scheme, rest)| rest);
@@ -25,26 +36,40 @@ impl Secrets {
             if let Ok(Ok(pair)) = pair.map(|pair| pair.map(SecretString::from))
                 && let Some((_, token)) = pair.expose_secret().split_once(':')
             {
-                self.0.push(token.into());
+                self.push_long(token);
             }
             // Padding is what an echo spells otherwise or drops.
-            self.0.push(credential.trim_end_matches('=').into());
+            self.push_long(credential.trim_end_matches('='));
         }
         self
     }
 
+    fn push_long(&mut self, secret: &str) {
+        if secret.len() >= SHORTEST {
+            self.0.push(secret.into());
+        }
+    }
+
     /// Whether any of them stands in `text`.
-    pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
+    pub fn stand_in(&self, text: &[u8]) -> bool {
         let mut secrets = self.0.iter().map(ExposeSecret::expose_secret);
-        secrets.any(|secret| {
-            secret.len() >= SHORTEST && memmem::find(text, secret.as_bytes()).is_some()
-        })
+        secrets.any(|secret| memmem::find(text, secret.as_bytes()).is_some())
     }
 }
 
+/// How many there are.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+/// But for what is too short to be told from other text.
 impl<'a> FromIterator<&'a str> for Secrets {
     fn from_iter<I: IntoIterator<Item = &'a str>>(secrets: I) -> Self {
-        Self(secrets.into_iter().map(SecretString::from).collect())
+        let mut all = Self::default();
+        secrets.into_iter().for_each(|secret| all.push_long(secret));
+        all
     }
 }
 
@@ -60,7 +85,7 @@ mod tests {
         let mut basic = HeaderValue::from_static("Basic YUBleGFtcGxlLmNvbTp0aGUtdG9rZW4=");
         basic.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, basic)]);
-        let secrets = Secrets::from_iter(["the-client-secret", "short"]).and_of(&headers);
+        let mut secrets = Secrets::from_iter(["the-client-secret", "short"]).with_headers(&headers);
         for echo in [
             "Basic YUBleGFtcGxlLmNvbTp0aGUtdG9rZW4=",
             "a=YUBleGFtcGxlLmNvbTp0aGUtdG9rZW4%3D",
@@ -70,5 +95,10 @@ mod tests {
             assert!(secrets.stand_in(echo.as_bytes()), "{echo}");
         }
         assert!(!secrets.stand_in(b"a short answer to a@example.com"));
+        secrets.push("short".into());
+        secrets.push("".into());
+        assert!(secrets.stand_in(b"a short answer to a@example.com"));
+        assert!(!secrets.stand_in(b"another answer"));
+        assert_eq!(format!("{secrets:?}"), "Secrets(4)");
     }
 }

@@ -1,7 +1,8 @@
-//! A service over HTTP: one request at a time, within limits, and what its answer means.
+//! The HTTP client of an output: one request at a time over core's transport, and what a response
+//! means.
 //!
-//! What the service says is a stranger's word: it is capped, made printable, and withheld where it
-//! holds a credential of ours.
+//! What the service says is not trusted: it is capped, made printable, and withheld where it holds
+//! a credential of ours.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,8 +11,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::{Bytes, BytesMut};
-use confluence_audit_core::{Runtime, SystemRuntime, printable, rate_limit};
+use bytes::Bytes;
+use confluence_audit_core::{
+    Runtime, Secrets, SystemRuntime, Transport, TransportError, TransportOptions, printable,
+    rate_limit,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -28,8 +32,8 @@ use crate::{Error, ErrorKind, Result};
 /// A connection that is not made by then will not be.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The most of an answer that is looked at. What a batch of thousands comes to stays below.
-const ANSWER: usize = 16 << 20;
+/// The most of a response that is read. What a batch of thousands comes to stays below.
+const RESPONSE: usize = 16 << 20;
 
 /// No certificate authority is longer.
 const CA_FILE: u64 = 1 << 20;
@@ -44,9 +48,9 @@ pub(crate) struct HttpClient {
 
 /// What making it ready has read.
 struct Ready {
-    client: reqwest::Client,
+    transport: Transport,
     headers: HeaderMap,
-    secrets: Vec<SecretString>,
+    secrets: Secrets,
 }
 
 /// One request, but for what every request has.
@@ -78,11 +82,11 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An answer, whatever its status.
-pub(in crate::output) struct Answer {
+/// A response, whatever its status.
+pub(in crate::output) struct Response {
     pub(in crate::output) status: StatusCode,
     pub(in crate::output) body: Bytes,
-    /// How long the service asks to be left in peace.
+    /// How long the service asks to wait before the next request.
     pub(in crate::output) retry_after: Option<Duration>,
     /// What was asked, to be named in errors.
     request: String,
@@ -94,12 +98,12 @@ impl HttpClient {
     pub(in crate::output) fn new(
         config: &PeerConfig,
         headers: Vec<(HeaderName, HeaderConfig)>,
-        surroundings: &OutputContext,
+        context: &OutputContext,
     ) -> Self {
         Self {
             config: config.clone(),
             headers,
-            credentials_dir: surroundings.credentials_dir.clone(),
+            credentials_dir: context.credentials_dir.clone(),
             ready: None,
         }
     }
@@ -129,49 +133,44 @@ impl HttpClient {
     }
 
     /// Makes the request once.
-    pub(in crate::output) async fn send(&self, request: Request<'_>) -> Result<Answer> {
+    pub(in crate::output) async fn send(&self, request: Request<'_>) -> Result<Response> {
         let ready = self.ready.as_ref();
         let ready = ready.ok_or_else(|| Error::internal("an output was not made ready"))?;
         let name = name(&request.method, &request.url);
-        let mut builder = ready.client.request(request.method, request.url);
-        builder = builder
-            .headers(ready.headers.clone())
-            .headers(request.headers);
+        let mut headers = ready.headers.clone();
+        headers.extend(request.headers);
+        let mut body = None;
         if !request.content_type.is_empty() {
-            builder = builder.header(CONTENT_TYPE, request.content_type);
-            builder = if self.config.gzip && !request.body.is_empty() {
-                let body = compressed(&request.body)?;
-                builder.header(CONTENT_ENCODING, "gzip").body(body)
+            let content_type = HeaderValue::from_str(request.content_type)
+                .map_err(|error| Error::internal("a content type is none").with_source(error))?;
+            headers.append(CONTENT_TYPE, content_type);
+            body = Some(if self.config.gzip && !request.body.is_empty() {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                compressed(&request.body)?
             } else {
-                builder.body(request.body)
-            };
+                request.body
+            });
         }
-        let mut response = builder.send().await.map_err(|e| unreachable(&name, e))?;
-        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let mut body = BytesMut::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(piece)) if body.len() + piece.len() > ANSWER => {
-                    let message = format!("{name}: the answer is larger than {ANSWER} bytes");
-                    let remedy = "This is hardly the service that is meant: see to `url`.";
-                    return Err(Error::new(ErrorKind::OutputUnavailable, message, remedy));
-                }
-                Ok(Some(piece)) => body.extend_from_slice(&piece),
-                Ok(None) => break,
-                // A refusal is one however its body ends.
-                Err(_) if !status.is_success() => break,
-                Err(error) => return Err(unreachable(&name, error)),
+        let sent = ready
+            .transport
+            .send(request.method, request.url, headers, body);
+        let (response, ended) = sent.await.map_err(|error| unreachable(&name, error))?;
+        match ended {
+            Err(error @ TransportError::TooLarge(_)) => {
+                let message = format!("{name}: {error}");
+                let remedy = "This is hardly the service that is meant: see to `url`.";
+                return Err(Error::new(ErrorKind::OutputUnavailable, message, remedy));
             }
+            // A refusal is one however its body ends.
+            Err(error) if response.status.is_success() => return Err(unreachable(&name, error)),
+            _ => {}
         }
-        let holds = |secret: &SecretString| {
-            memchr::memmem::find(&body, secret.expose_secret().as_bytes()).is_some()
-        };
-        Ok(Answer {
-            status,
-            retry_after: rate_limit::wait(&headers, SystemRuntime.now()),
+        Ok(Response {
+            status: response.status,
+            retry_after: rate_limit::wait(&response.headers, SystemRuntime.now()),
             request: name,
-            holds_a_secret: ready.secrets.iter().any(holds),
-            body: body.freeze(),
+            holds_a_secret: ready.secrets.stand_in(&response.body),
+            body: response.body,
         })
     }
 }
@@ -183,7 +182,7 @@ impl Ready {
         credentials_dir: Option<&Path>,
     ) -> Result<Self> {
         let mut headers = HeaderMap::new();
-        let mut secrets = Vec::new();
+        let mut secrets = Secrets::default();
         for (name, value) in given {
             let mut secret = |path| -> Result<SecretString> {
                 let secret = secret::read(path, credentials_dir)?;
@@ -218,55 +217,58 @@ impl Ready {
             headers.append(name.clone(), header);
         }
         Ok(Self {
-            client: client(config)?,
+            transport: transport(config)?,
+            secrets: secrets.with_headers(&headers),
             headers,
-            secrets,
         })
     }
 }
 
-fn client(config: &PeerConfig) -> Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .connect_timeout(CONNECT.min(config.timeout))
-        .timeout(config.timeout);
-    if config.url.scheme() == "http" {
-        // This host itself: a proxy would see the credential, and may not reach it.
-        builder = builder.no_proxy();
-    }
+fn transport(config: &PeerConfig) -> Result<Transport> {
+    let mut options = TransportOptions::default();
+    options.connect_timeout = CONNECT.min(config.timeout);
+    options.read_timeout = config.timeout;
+    options.total_timeout = config.timeout;
+    options.body_limit = RESPONSE;
+    // This host itself: a proxy would see the credential, and may not reach it.
+    options.proxy = config.url.scheme() != "http";
+    let unusable = |what: &str| {
+        let path = config.ca_file.as_deref().unwrap_or(Path::new(""));
+        let message = format!("the certificate authority {} {what}", path.display());
+        let remedy = "Name a file with one or more certificates in PEM, which the collecting user \
+             can read.";
+        Error::new(ErrorKind::Config, message, remedy)
+    };
     if let Some(path) = &config.ca_file {
-        let unusable = |what: &str| {
-            let message = format!("the certificate authority {} {what}", path.display());
-            let remedy = "Name a file with one or more certificates in PEM, which the collecting \
-                 user can read.";
-            Error::new(ErrorKind::Config, message, remedy)
-        };
         let mut pem = Vec::new();
         File::open(path)
             .and_then(|file| file.take(CA_FILE).read_to_end(&mut pem))
             .map_err(|error| unusable("cannot be read").with_source(error))?;
-        let authorities = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|error| unusable("is not PEM").with_source(error))?;
-        if authorities.is_empty() {
-            return Err(unusable("holds no certificate"));
-        }
-        builder = builder.tls_certs_only(authorities);
+        options.authorities = Some(pem);
     }
-    builder.build().map_err(|error| {
-        let message = "no HTTP client could be made for an output";
-        Error::new(
-            ErrorKind::Config,
-            message,
-            "See to `ca_file` and the proxy settings.",
-        )
-        .with_source(error)
+    Transport::new(&options).map_err(|error| {
+        let failed = match error {
+            TransportError::NotPem(_) => unusable("is not PEM"),
+            TransportError::NoCertificate => unusable("holds no certificate"),
+            _ => Error::new(
+                ErrorKind::Config,
+                "no HTTP client could be made for an output",
+                "See to `ca_file` and the proxy settings.",
+            ),
+        };
+        with_cause(failed, error)
     })
 }
 
-impl Answer {
+/// The error, with what lies below that of the transport.
+fn with_cause(error: Error, transport: TransportError) -> Error {
+    match transport.into_cause() {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    }
+}
+
+impl Response {
     /// What the service says, safe to look at.
     pub(in crate::output) fn text(&self) -> String {
         self.quote(&String::from_utf8_lossy(&self.body))
@@ -280,7 +282,7 @@ impl Answer {
         printable(text.trim(), 500)
     }
 
-    /// An error about this answer.
+    /// An error about this response.
     pub(in crate::output) fn error(
         &self,
         kind: ErrorKind,
@@ -344,19 +346,23 @@ fn name(method: &Method, url: &Url) -> String {
     format!("{method} {origin}{}", printable(url.path(), 300))
 }
 
-fn unreachable(name: &str, error: reqwest::Error) -> Error {
-    let what = if error.is_timeout() {
-        "got no answer in time"
-    } else {
-        "got no answer"
+fn unreachable(name: &str, error: TransportError) -> Error {
+    let what = match error {
+        TransportError::NoResponse {
+            timed_out: true, ..
+        }
+        | TransportError::CutBody {
+            timed_out: true, ..
+        } => "got no answer in time",
+        _ => "got no answer",
     };
-    Error::new(
+    let failed = Error::new(
         ErrorKind::OutputUnavailable,
         format!("{name} {what}"),
         "Nothing is lost: what it lacks waits in the spool. See whether the service runs, whether \
          it can be reached from here, and whether its certificate is trusted (`ca_file`).",
-    )
-    .with_source(error.without_url())
+    );
+    with_cause(failed, error)
 }
 
 fn compressed(body: &[u8]) -> Result<Vec<u8>> {
