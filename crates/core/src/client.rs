@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use self::pager::{Endpoint, Pager, Position};
+use self::pager::{Endpoint, PageFuture, Pager, Position};
 use self::query::Pairs;
 use self::sites::{CloudId, Site};
 use crate::client::page::Page;
@@ -122,20 +122,25 @@ impl AuditClient {
 
     /// The log page by page.
     pub fn pages(&self, query: &AuditQuery) -> Pager {
-        Pager::new(self.clone(), Position::new(Endpoint::Audit, query.pairs()))
+        self.resume(Position::new(Endpoint::Audit, query.pairs()))
     }
 
     /// A span back from now, page by page.
     pub fn pages_since(&self, query: &SinceQuery) -> Pager {
-        Pager::new(self.clone(), Position::new(Endpoint::Since, query.pairs()))
+        self.resume(Position::new(Endpoint::Since, query.pairs()))
     }
 
     /// Goes on where a walk stood.
     pub fn resume(&self, position: Position) -> Pager {
-        Pager::new(self.clone(), position)
+        let client = self.clone();
+        let fetch = move |position: Position| -> PageFuture {
+            let client = client.clone();
+            Box::pin(async move { client.page_at(&position).await })
+        };
+        Pager::new(Box::new(fetch), position)
     }
 
-    pub(crate) async fn page_at(&self, position: &Position) -> Result<Page, Error> {
+    async fn page_at(&self, position: &Position) -> Result<Page, Error> {
         let path = match position.endpoint {
             Endpoint::Audit => "",
             Endpoint::Since => "/since",

@@ -1,4 +1,4 @@
-//! The log page by page, by `start`, `limit` and `next`.
+//! Pagination by offset: a stream of pages, by `start`, `limit` and `next`.
 //!
 //! This is the plain walk for those who embed the crate. Records that arrive while it runs shift
 //! the pages, so that a record may be read twice or never; the collector walks by time instead.
@@ -12,8 +12,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 
+use crate::client::page::Page;
 use crate::client::query::Pairs;
-use crate::{AuditClient, Error, ErrorKind, Page, RawRecord};
+use crate::error::{Error, ErrorKind};
+use crate::record::RawRecord;
 
 /// Behind any record that a log can hold.
 const FAR: u64 = 1_000_000_000;
@@ -108,7 +110,7 @@ impl Position {
 /// # }
 /// ```
 pub struct Pager {
-    client: AuditClient,
+    fetch: Fetch,
     first: Position,
     position: Option<Position>,
     /// Behind the page that was the last by the service's word.
@@ -116,16 +118,21 @@ pub struct Pager {
     state: State,
 }
 
+/// Asks for the page at a position.
+pub(crate) type Fetch = Box<dyn Fn(Position) -> PageFuture + Send>;
+
+pub(crate) type PageFuture = BoxFuture<'static, Result<Page, Error>>;
+
 enum State {
     Idle,
-    Asking(BoxFuture<'static, Result<Page, Error>>),
+    Asking(PageFuture),
     Ended,
 }
 
 impl Pager {
-    pub(crate) fn new(client: AuditClient, position: Position) -> Self {
+    pub(crate) fn new(fetch: Fetch, position: Position) -> Self {
         Self {
-            client,
+            fetch,
             first: position.clone(),
             position: Some(position),
             behind: None,
@@ -153,7 +160,7 @@ impl Pager {
     pub(crate) async fn far_page(&mut self) -> Result<Page, Error> {
         let asks = self.first.asks.clone().with("start", FAR);
         let position = Position::new(self.first.endpoint, asks);
-        self.client.page_at(&position).await
+        (self.fetch)(position).await
     }
 
     /// The records one by one.
@@ -184,11 +191,10 @@ impl Stream for Pager {
             return Poll::Ready(None);
         };
         if let State::Idle = this.state {
-            let (client, position) = (this.client.clone(), position.clone());
-            this.state = State::Asking(Box::pin(async move {
-                position.leads_on()?;
-                client.page_at(&position).await
-            }));
+            this.state = State::Asking(match position.leads_on() {
+                Ok(()) => (this.fetch)(position.clone()),
+                Err(error) => Box::pin(async { Err(error) }),
+            });
         }
         let State::Asking(request) = &mut this.state else {
             return Poll::Ready(None);
