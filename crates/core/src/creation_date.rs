@@ -1,6 +1,6 @@
 //! The field `creationDate`: its key, and every form in which its value is a time.
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// The field's key, as it is written.
 pub(crate) const KEY: &[u8] = br#""creationDate""#;

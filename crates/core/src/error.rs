@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::printable;
+use crate::printable::printable;
 
 /// How much of an answer's body an error keeps, in characters.
 const BODY_SHOWN: usize = 300;

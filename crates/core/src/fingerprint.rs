@@ -1,4 +1,4 @@
-//! The identity of a record: what tells two records apart when neither has an id.
+//! The fingerprint of a record, which has no id: a hash of its content.
 //!
 //! Confluence gives no record an id, so a record is named by a cryptographic hash of its content:
 //! whoever can name a page cannot hide an event behind another one. The hash is taken of a

@@ -1,4 +1,4 @@
-//! One record of the audit log as its own bytes.
+//! A raw record of the audit log: its own bytes on one line.
 //!
 //! Everything that is delivered is a [`RawRecord`]; the types are for those who want to look
 //! inside. A record that does not fit the types is still a [`RawRecord`], so nothing is dropped.
@@ -13,10 +13,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::creation_date;
+use crate::error::{Error, ErrorKind};
+use crate::fingerprint::Fingerprint;
 use crate::json::decode;
 use crate::json::scan::Element;
 use crate::json::strings as json;
-use crate::{AuditRecord, Error, ErrorKind, Fingerprint, Timestamp};
+use crate::time::Timestamp;
+use crate::typed::AuditRecord;
 
 /// A record as the server wrote it, on one line.
 ///
@@ -165,6 +168,10 @@ impl fmt::Debug for RawRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
+    use serde_json::json;
+
     use super::*;
 
     fn time(creation_date: &str) -> Option<i64> {
@@ -221,5 +228,19 @@ mod tests {
             record.as_str(),
             r#"{"z":1.0,"a":[1e400,12345678901234567890,-0],"s":"\/ \u00e9 \ud800"}"#
         );
+    }
+
+    #[test]
+    fn the_cause_of_an_untyped_record_quotes_nothing_and_cannot_steer_a_terminal() {
+        for record in [
+            json!({"creationDate": "\u{9b}31m\u{202e}canary"}),
+            json!({"creationDate": 1, "sysAdmin": "\u{9b}31m\u{202e}canary"}),
+            json!({"creationDate": 1, "author": "\"\u{9b}31m\" \u{202e}canary"}),
+        ] {
+            let record = RawRecord::parse(record.to_string()).unwrap();
+            let cause = record.record().unwrap_err().source().unwrap().to_string();
+            let leaks = cause.contains(['\u{9b}', '\u{202e}']) || cause.contains("canary");
+            assert!(!leaks, "{cause:?}");
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! Time, sleep and randomness, handed in: the library has no clock of its own.
+//! The runtime: clock, sleep and randomness, handed in.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// What the library needs from the world besides the network.
 ///

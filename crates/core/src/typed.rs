@@ -1,4 +1,4 @@
-//! One record of the audit log with its types.
+//! A typed record of the audit log, which borrows from the text that it is read from.
 
 mod fields;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::fields::{IntoStatic as _, Text, Time, fields};
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// One event of the audit log, after the `AuditRecord` of Atlassian's `OpenAPI` document, vintages
 /// 2023 and 2025, and after what real records were seen to hold.
@@ -223,13 +223,9 @@ fields!(ChangedValue {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use serde::Deserialize as _;
-    use serde_json::json;
 
     use super::*;
-    use crate::RawRecord;
 
     #[test]
     fn typed_records_write_back_every_field_they_were_read_from() {
@@ -258,8 +254,8 @@ mod tests {
     #[test]
     fn a_record_fits_when_each_of_its_objects_does_and_no_key_of_theirs_stands_twice() {
         let fits = |members: &str| {
-            let record = RawRecord::parse(format!("{{\"creationDate\":5,{members}}}")).unwrap();
-            record.record().is_ok()
+            let text = format!("{{\"creationDate\":5,{members}}}");
+            serde_json::from_str::<AuditRecord<'_>>(&text).is_ok()
         };
         for members in [
             r#""author":null"#,
@@ -327,20 +323,6 @@ mod tests {
         let owned: AuditRecord<'static> = record.clone().into_owned();
         assert_eq!(owned, record);
         assert_eq!(owned.extra, record.extra);
-    }
-
-    #[test]
-    fn the_cause_of_an_untyped_record_quotes_nothing_and_cannot_steer_a_terminal() {
-        for record in [
-            json!({"creationDate": "\u{9b}31m\u{202e}canary"}),
-            json!({"creationDate": 1, "sysAdmin": "\u{9b}31m\u{202e}canary"}),
-            json!({"creationDate": 1, "author": "\"\u{9b}31m\" \u{202e}canary"}),
-        ] {
-            let record = RawRecord::parse(record.to_string()).unwrap();
-            let cause = record.record().unwrap_err().source().unwrap().to_string();
-            let told = cause.contains(['\u{9b}', '\u{202e}']) || cause.contains("canary");
-            assert!(!told, "{cause:?}");
-        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 const RANDOM: usize = AuthorizationStates::RANDOM_BYTES;
 const TIME: usize = 8;

@@ -1,4 +1,4 @@
-//! One answer of the audit log.
+//! One page of the audit log.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -7,10 +7,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::client::query::Pairs;
+use crate::creation_date;
+use crate::error::Error;
 use crate::json::{decode, scan};
-use crate::{Error, RawRecord, Timestamp, creation_date};
+use crate::record::RawRecord;
+use crate::time::Timestamp;
 
-/// One page of records, as the service answered it.
+/// One page of records, as the service sent it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
@@ -41,7 +44,7 @@ impl Page {
         if let Some((records, answer)) = split(body) {
             return Ok(answer.into_page(records, server_time));
         }
-        let answer: Answer<&RawValue> = decode::object(body)?;
+        let answer: Body<&RawValue> = decode::object(body)?;
         let records = answer.results.iter();
         let records = records.map(|text| RawRecord::within(body, text.get()));
         let records = records.collect();
@@ -76,7 +79,7 @@ impl Page {
 
 /// The records of an answer, and the answer without them; `None` when it does not look as answers
 /// do, and has to be read slowly.
-fn split(body: &Bytes) -> Option<(Vec<RawRecord>, Answer<IgnoredAny>)> {
+fn split(body: &Bytes) -> Option<(Vec<RawRecord>, Body<IgnoredAny>)> {
     let list = scan::list(body, b"\"results\"", creation_date::KEY)?;
     let records = list.elements.iter();
     let records = records.map(|found| RawRecord::found(body, found)).collect();
@@ -85,7 +88,7 @@ fn split(body: &Bytes) -> Option<(Vec<RawRecord>, Answer<IgnoredAny>)> {
 }
 
 #[derive(Deserialize)]
-struct Answer<T> {
+struct Body<T> {
     results: Vec<T>,
     start: Option<Value>,
     limit: Option<Value>,
@@ -94,7 +97,7 @@ struct Answer<T> {
     links: Option<Value>,
 }
 
-impl<T> Answer<T> {
+impl<T> Body<T> {
     fn into_page(self, records: Vec<RawRecord>, server_time: Option<Timestamp>) -> Page {
         let whole = |value: Option<Value>| value.as_ref().and_then(decode::whole_number);
         let next = self.links.as_ref().and_then(|links| links.get("next"));
@@ -118,7 +121,7 @@ fn link(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::error::ErrorKind;
 
     fn page(body: &str) -> Result<Page, Error> {
         Page::parse(&Bytes::copy_from_slice(body.as_bytes()), None)

@@ -1,8 +1,8 @@
-//! What is asked of the audit log.
+//! Queries: what is asked of the audit log.
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// Which records to ask for, and which page of them.
 ///

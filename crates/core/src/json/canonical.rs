@@ -1,4 +1,4 @@
-//! The canonical form of a record, of which its fingerprint is the hash.
+//! The canonical form of a record, which its fingerprint is the hash of.
 //!
 //! | value | is written as |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Decodes the JSON of an answer, and says of one that does not fit no more than its outline.
+//! The JSON decoder of responses; an error about one that does not fit quotes its outline alone.
 //!
 //! What does not fit may be the log all the same, which is nobody's business but the outputs':
 //! an error quotes nothing of it but the words of an error object.
@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, printable};
+use crate::error::{Error, ErrorKind};
+use crate::printable::printable;
 
 /// The fields of an error object that say what went wrong.
 const WORDS: [&str; 6] = [
@@ -79,9 +80,9 @@ fn outline(json: &[u8]) -> String {
     let fields: Vec<String> = fields
         .iter()
         .map(|(name, value)| {
-            let said = WORDS.contains(&name.as_str()) && !value.is_object() && !value.is_array();
+            let quoted = WORDS.contains(&name.as_str()) && !value.is_object() && !value.is_array();
             let name = Value::from(name.as_str());
-            if said {
+            if quoted {
                 format!("{name}:{value}")
             } else {
                 format!("{name}:…")
@@ -137,19 +138,19 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    struct Answer {
+    struct Body {
         #[expect(dead_code, reason = "it is only decoded")]
         results: Vec<bool>,
     }
 
     fn fails(body: &str) -> (ErrorKind, String) {
-        let error = object::<Answer>(body.as_bytes()).unwrap_err();
+        let error = object::<Body>(body.as_bytes()).unwrap_err();
         let cause = error.source().unwrap().to_string();
         (error.kind(), format!("{error} / {cause}"))
     }
 
     #[test]
-    fn what_is_no_json_what_is_cut_and_what_is_another_json_are_told_apart() {
+    fn what_is_no_json_what_is_cut_and_what_is_another_json_are_distinguished() {
         use ErrorKind::{CutBody, NotJson, UnexpectedJson};
         for (body, kind) in [
             ("", NotJson),
@@ -167,11 +168,11 @@ mod tests {
         ] {
             assert_eq!(fails(body).0, kind, "{body}");
         }
-        assert!(object::<Answer>(b"\xef\xbb\xbf {\"results\":[true]}").is_ok());
+        assert!(object::<Body>(b"\xef\xbb\xbf {\"results\":[true]}").is_ok());
     }
 
     #[test]
-    fn nothing_of_what_may_be_the_log_is_told() {
+    fn nothing_of_what_may_be_the_log_is_quoted() {
         for body in [
             r#"{"results":["canary"]}"#,
             r#"{"results":[{"summary":"canary"#,
@@ -181,13 +182,13 @@ mod tests {
             r#"{"results":["\" canary \""]}"#,
             r#""canary""#,
         ] {
-            let said = fails(body).1;
-            assert!(!said.contains("canary"), "{said}");
+            let message = fails(body).1;
+            assert!(!message.contains("canary"), "{message}");
         }
-        let (_, said) = fails(r#"{"code":500,"message":"out of order","data":["x"]}"#);
+        let (_, message) = fails(r#"{"code":500,"message":"out of order","data":["x"]}"#);
         assert!(
-            said.contains(r#"{"code":500,"message":"out of order","data":…}"#),
-            "{said}"
+            message.contains(r#"{"code":500,"message":"out of order","data":…}"#),
+            "{message}"
         );
         assert!(fails("upstream is down").1.contains("upstream is down"));
     }

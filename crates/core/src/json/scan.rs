@@ -289,8 +289,8 @@ mod tests {
     fn the_list_is_found_behind_other_members_and_what_follows_it_is_not_looked_at() {
         let text = r#" {"x":{"list":[9]}, "list" : [ {"a":1} ,[ 2 ],{"b":{"a":1}},{"a" :3}], ? "#;
         let found = scan(text).expect("it is there");
-        let its = r#"[ {"a":1} ,[ 2 ],{"b":{"a":1}},{"a" :3}]"#;
-        assert_eq!(&text[found.range], its);
+        let list = r#"[ {"a":1} ,[ 2 ],{"b":{"a":1}},{"a" :3}]"#;
+        assert_eq!(&text[found.range], list);
         let elements = found.elements.into_iter().map(|it| {
             let member = it.member.map(|at| &text[at..=at]);
             (&text[it.range], it.is_compact, member)
@@ -393,10 +393,11 @@ mod tests {
                 let [element] = &found.elements[..] else { panic!("one value is one element") };
                 prop_assert_eq!(&page[element.range.clone()], text.as_str());
                 prop_assert_eq!(element.is_compact, *text == tight);
-                let its = json::members(tight.as_bytes()).find(|it| &tight[it.key.clone()] == "\"a\"");
-                prop_assert_eq!(element.member.is_some(), its.is_some());
-                if let (Some(at), Some(its), true) = (element.member, its, element.is_compact) {
-                    prop_assert_eq!(at - element.range.start, its.value.start);
+                let member = json::members(tight.as_bytes())
+                    .find(|member| &tight[member.key.clone()] == "\"a\"");
+                prop_assert_eq!(element.member.is_some(), member.is_some());
+                if let (Some(at), Some(member), true) = (element.member, member, element.is_compact) {
+                    prop_assert_eq!(at - element.range.start, member.value.start);
                 }
             }
         }

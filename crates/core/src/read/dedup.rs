@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use crate::fingerprint::Fingerprint;
 use crate::read::source::Source;
 use crate::read::timed::TimedRecord;
-use crate::{Fingerprint, Timestamp};
+use crate::time::Timestamp;
 
 /// How many copies of a record, per millisecond and content, have been committed.
 pub type Counts = BTreeMap<(Timestamp, Fingerprint), u32>;
@@ -109,7 +110,7 @@ pub fn difference(read: impl IntoIterator<Item = Fingerprinted>, committed: &Cou
 
 #[cfg(test)]
 mod tests {
-    use crate::RawRecord;
+    use crate::record::RawRecord;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// One step of the schedule: how far back, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]

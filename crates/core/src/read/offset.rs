@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Once;
 
+use crate::error::{Error, ErrorKind};
+use crate::fingerprint::Fingerprint;
 use crate::read::source::{PAGE_SIZE, Source, SourcePage, SourcePages};
 use crate::read::timed::{TimedRecord, after, before, newest_first, timed};
 use crate::read::window::Window;
-use crate::{Error, ErrorKind, Fingerprint, Timestamp};
+use crate::time::Timestamp;
 
 /// How often a part is read until two readings in a row agree.
 const READINGS: u32 = 8;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use crate::error::Error;
 use crate::read::source::{PAGE_SIZE, Source};
 use crate::read::timed::TimedRecord;
 use crate::read::window::{Window, Windows};
 use crate::read::window_read::{Complete, WindowRead, outcome, read_window};
-use crate::{Error, Timestamp};
+use crate::time::Timestamp;
 
 /// How many records are in memory at a time, all windows together: that is also what a crash
 /// costs at most.

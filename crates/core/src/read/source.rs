@@ -8,7 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 
-use crate::{AuditClient, AuditQuery, Error, Fingerprint, Pager, RawRecord, Timestamp};
+use crate::client::AuditClient;
+use crate::client::pager::Pager;
+use crate::client::query::AuditQuery;
+use crate::error::Error;
+use crate::fingerprint::Fingerprint;
+use crate::record::RawRecord;
+use crate::time::Timestamp;
 
 /// How many records a page is asked for: the service's own default.
 pub(super) const PAGE_SIZE: u32 = 1000;

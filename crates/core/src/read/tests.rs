@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Error, ErrorKind, RawRecord, Timestamp};
+use crate::error::{Error, ErrorKind};
+use crate::record::RawRecord;
+use crate::time::Timestamp;
 
 /// The newest record at the beginning, and what the log's clock says.
 const NOW: i64 = 1_700_000_000_000;

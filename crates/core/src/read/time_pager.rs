@@ -11,11 +11,12 @@
 //! last. The order is checked on every page; where it does not hold, the window is read by offset
 //! until two readings agree. The end is believed when it [is seen](behind).
 
+use crate::error::Error;
 use crate::read::offset::{Behind, Bound, behind, read_by_offset};
 use crate::read::source::{Source, SourcePage, SourcePages};
 use crate::read::timed::{TimedRecord, after, before, newest_first, timed};
 use crate::read::window::Window;
-use crate::{Error, Timestamp};
+use crate::time::Timestamp;
 
 /// This many times in a row a record must be older than the one before it until the order is
 /// believed; chance does it once in 40,320 times.

@@ -1,6 +1,7 @@
 //! A record with the millisecond that it is filed under.
 
-use crate::{RawRecord, Timestamp};
+use crate::record::RawRecord;
+use crate::time::Timestamp;
 
 /// The years that a record of Confluence's can be from: what is outside is no time in milliseconds
 /// (seconds, microseconds, a negative number) and says nothing of where the record stands.

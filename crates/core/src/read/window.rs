@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::read::timed::after;
+use crate::time::Timestamp;
 
 /// A part of the log, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 
+use crate::error::Error;
 use crate::read::offset::{Settled, never_settles, read_until_settled};
 use crate::read::source::Source;
 use crate::read::time_pager::{TimePage, TimePager};
 use crate::read::timed::TimedRecord;
 use crate::read::window::Window;
-use crate::{Error, Timestamp};
+use crate::time::Timestamp;
 
 /// A window that was tried.
 pub(super) enum WindowRead<T> {

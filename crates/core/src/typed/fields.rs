@@ -1,5 +1,5 @@
-//! Reads an object in one pass: known fields into their places, strings borrowed from the text,
-//! every other field kept.
+//! Deserializes an object in one pass: known fields into their places, strings borrowed from the
+//! text, unknown fields kept.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,8 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::{Timestamp, creation_date};
+use crate::creation_date;
+use crate::time::Timestamp;
 
 /// What an object is read into.
 pub(super) trait Fields<'de>: Default {
