@@ -43,16 +43,17 @@ use std::net::IpAddr;
 
 use confluence_audit_core::{RawRecord, printable_json};
 
+use crate::context::Context;
 use crate::event::Event;
+use crate::line::Line;
 use crate::meaning::Area;
 use crate::text::{changes, objects, push_escaped};
-use crate::{Context, Line};
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     let text = record.as_str();
     match Event::read(record) {
-        Ok(event) => Line::fitting(fitting(&event, context, text.len())),
+        Ok(event) => Line::mapped(mapped(&event, context, text.len())),
         Err(why) => {
             let mut out = header("unfit", "Record that does not fit", 3, text.len());
             push_first(&mut out, "rt", context.time.as_millis());
@@ -60,12 +61,12 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
             // JSON's own escapes: the format has none for what could break the line.
             push_custom(&mut out, "cs6", "Record", &printable_json(text));
             push_place(&mut out, context);
-            Line::unfit(out)
+            Line::mapping_error(out)
         }
     }
 }
 
-fn fitting(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
+fn mapped(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
     let record = &event.record;
     let area = event.meaning.area;
     let severity = match area {
@@ -98,7 +99,7 @@ fn fitting(event: &Event<'_>, context: &Context<'_>, likely: usize) -> String {
     {
         push(&mut out, "duser", &user.name);
     }
-    if event.meaning.deed.is_some() {
+    if event.meaning.action.is_some() {
         push(&mut out, "outcome", "success");
     }
     push(&mut out, "msg", &record.description);

@@ -1,4 +1,4 @@
-//! What a line says about a record beyond what the record says itself.
+//! The context of a record: its site, and the id of its event.
 
 use std::fmt;
 

@@ -37,9 +37,10 @@
 
 use confluence_audit_core::{RawRecord, printable, printable_json};
 
+use crate::context::Context;
 use crate::event::Event;
+use crate::line::Line;
 use crate::text::{changes, objects, push_escaped};
-use crate::{Context, Line};
 
 /// The columns' names: what a file begins with.
 pub const HEADER: &str = "Date,Author,Remote address,Category,Summary,Affected object,\
@@ -67,20 +68,20 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
                 &event.description,
                 event.author.account_id.as_deref().unwrap_or_default(),
             ];
-            Line::fitting(row(own, place, ["", ""]))
+            Line::mapped(row(own, place, ["", ""]))
         }
         Err(why) => {
             let time = context.time.to_string();
             let own = [&time, "", "", "", "", "", "", "", "", "", ""];
             // JSON's own escapes, so that the record stays JSON.
             let record = printable_json(text);
-            Line::unfit(row(own, place, [&record, &why]))
+            Line::mapping_error(row(own, place, [&record, &why]))
         }
     }
 }
 
-fn row(own: [&str; 11], place: [&str; 3], unfit: [&str; 2]) -> String {
-    let cells = own.iter().chain(&place).chain(&unfit);
+fn row(own: [&str; 11], place: [&str; 3], error: [&str; 2]) -> String {
+    let cells = own.iter().chain(&place).chain(&error);
     // With the quotes and the commas, and some for escapes.
     let likely = cells.clone().map(|cell| cell.len() + 4).sum();
     let mut out = String::with_capacity(likely);

@@ -53,10 +53,11 @@ mod template;
 use confluence_audit_core::{AffectedObject, ChangedValue, RawRecord};
 use serde_json::{Map, Value};
 
+use crate::context::Context;
 use crate::event::{Event, group};
 use crate::json::{Json, rfc3339};
-use crate::meaning::{Area, Deed, Meaning};
-use crate::{Context, Line};
+use crate::line::Line;
+use crate::meaning::{Action, Area, Meaning};
 
 pub use template::{Engine, index_template};
 
@@ -74,13 +75,13 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     match event {
         Ok((event, time)) => {
             let original = if context.original { text } else { "" };
-            Line::fitting(fitting(&event, &time, original, context))
+            Line::mapped(mapped(&event, &time, original, context))
         }
-        Err(why) => Line::unfit(unfit(text, &why, context)),
+        Err(why) => Line::mapping_error(mapping_error(text, &why, context)),
     }
 }
 
-fn unfit(original: &str, why: &str, context: &Context<'_>) -> String {
+fn mapping_error(original: &str, why: &str, context: &Context<'_>) -> String {
     // A data stream takes nothing without a time.
     let time = rfc3339(context.time).unwrap_or_else(|| "1970-01-01T00:00:00.000Z".to_owned());
     Json::document(2 * original.len() + FRAME, |json| {
@@ -100,7 +101,7 @@ fn unfit(original: &str, why: &str, context: &Context<'_>) -> String {
 /// How long a line is, likely, beyond twice the record.
 const FRAME: usize = 1024;
 
-fn fitting(event: &Event<'_>, time: &str, original: &str, context: &Context<'_>) -> String {
+fn mapped(event: &Event<'_>, time: &str, original: &str, context: &Context<'_>) -> String {
     let record = &event.record;
     let Classes {
         category,
@@ -202,7 +203,7 @@ struct Classes {
 }
 
 impl Classes {
-    fn of(Meaning { area, deed }: Meaning) -> Self {
+    fn of(Meaning { area, action }: Meaning) -> Self {
         let category: &[&str] = match area {
             Some(Area::Account | Area::Group | Area::Membership) => &["iam"],
             Some(Area::Permission) => &["iam", "configuration"],
@@ -210,15 +211,15 @@ impl Classes {
             None => &[],
         };
         let is_setup = matches!(area, Some(Area::Settings | Area::Space | Area::Content));
-        let done = match deed {
+        let done = match action {
             // A group changes when someone joins it.
             Some(_) if area == Some(Area::Membership) => "change",
-            Some(Deed::Create) => "creation",
-            Some(Deed::Delete) => "deletion",
-            Some(Deed::Change | Deed::Move | Deed::Enable | Deed::Disable) => "change",
+            Some(Action::Create) => "creation",
+            Some(Action::Delete) => "deletion",
+            Some(Action::Change | Action::Move | Action::Enable | Action::Disable) => "change",
             // Of the categories that are used only `configuration` alone has it.
-            Some(Deed::Read) if is_setup => "access",
-            Some(Deed::Read) | None => "info",
+            Some(Action::Read) if is_setup => "access",
+            Some(Action::Read) | None => "info",
         };
         let on_what = match area {
             Some(Area::Account) => Some("user"),
@@ -229,7 +230,7 @@ impl Classes {
             category,
             kind: [on_what, Some(done)],
             // The log tells what was done; what was refused does not get there.
-            outcome: deed.map(|_| "success"),
+            outcome: action.map(|_| "success"),
         }
     }
 }

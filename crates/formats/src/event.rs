@@ -1,4 +1,4 @@
-//! A record as the formats with a mapping read it: its types, and what its summary means.
+//! A typed record with the classification of its summary, as the formats with a mapping read it.
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use confluence_audit_core::{AffectedObject, AuditRecord, ChangedValue, RawRecord
 
 use crate::meaning::{self, Meaning};
 
-/// A record that fits its types, and what its summary means.
+/// A record that fits its types, and the classification of its summary.
 pub(crate) struct Event<'a> {
     pub(crate) record: AuditRecord<'a>,
     pub(crate) meaning: Meaning,
 }
 
 impl<'a> Event<'a> {
-    /// The record as an event, or in words why it is none: a mapping error.
+    /// The record as an event, or the reason of a mapping error.
     pub(crate) fn read(raw: &'a RawRecord) -> Result<Self, String> {
         let record = raw.record().map_err(|error| match error.source() {
             Some(cause) => format!("{error}: {cause}"),
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_groups_id_is_told_from_a_name_with_colons() {
+    fn a_groups_id_is_distinguished_from_a_name_with_colons() {
         let id = "4c1d2b3a-9e8f-4a7b-8c6d-5e4f3a2b1c0d";
         let cases = [
             (

@@ -31,12 +31,13 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use confluence_audit_core::{RawRecord, printable_json};
+use confluence_audit_core::RawRecord;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{Text, push_string};
-use crate::{Context, Line};
+use crate::context::Context;
+use crate::json::{Text, push_string, safe_line};
+use crate::line::Line;
 
 /// The record's line.
 pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
@@ -46,7 +47,7 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
         distinct(&fields).map(|()| fields)
     });
     match fields {
-        Ok(fields) => Line::fitting(written(&fields, text.len())),
+        Ok(fields) => Line::mapped(written(&fields, text.len())),
         Err(why) => {
             let raw = [
                 ("collector.record", quoted(text)),
@@ -57,7 +58,7 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
                 value: value.into(),
             });
             let fields: Vec<Field<'_>> = place(context).into_iter().chain(raw).collect();
-            Line::unfit(written(&fields, 2 * text.len()))
+            Line::mapping_error(written(&fields, 2 * text.len()))
         }
     }
 }
@@ -273,10 +274,7 @@ fn written(fields: &[Field<'_>], likely: usize) -> String {
         out.push_str(value);
     }
     out.push('}');
-    match printable_json(&out) {
-        Cow::Borrowed(_) => out,
-        Cow::Owned(safe) => safe,
-    }
+    safe_line(out)
 }
 
 fn members(json: &str) -> Result<Vec<(Text<'_>, &RawValue)>, &'static str> {

@@ -1,12 +1,13 @@
-//! The formats by their names.
+//! The list of formats: their names, and a record written in one of them.
 
 use std::fmt;
 use std::str::FromStr;
 
-use bytes::Bytes;
 use confluence_audit_core::RawRecord;
 
-use crate::{Context, cef, csv, ecs, flat, ocsf, raw};
+use crate::context::Context;
+use crate::line::Line;
+use crate::{cef, csv, ecs, flat, ocsf, raw};
 
 /// A form in which a record can be written.
 ///
@@ -107,32 +108,10 @@ impl FromStr for Format {
     }
 }
 
-/// A record as one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The line, without a line break at its end, in UTF-8.
-    pub bytes: Bytes,
-    /// Whether the record fitted the format. One that did not stands whole in the line, as the
-    /// site wrote it, and the line says so.
-    pub fits: bool,
-}
-
-impl Line {
-    pub(crate) fn fitting(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self { bytes, fits: true }
-    }
-
-    pub(crate) fn unfit(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self { bytes, fits: false }
-    }
-}
-
 /// The record as a line of this format.
 pub fn line(format: Format, record: &RawRecord, context: &Context<'_>) -> Line {
     match format {
-        Format::Raw => Line::fitting(raw::line(record)),
+        Format::Raw => Line::mapped(raw::line(record)),
         Format::Flat => flat::line(record, context),
         Format::Ecs => ecs::line(record, context),
         Format::Ocsf => ocsf::line(record, context),

@@ -1,4 +1,4 @@
-//! JSON as the formats made of it write it: straight into one text, without what says nothing.
+//! A JSON writer that leaves out empty values.
 //!
 //! Left out at every depth are `null`, `""`, `{}` and `[]`, and what becomes one of them by that.
 
@@ -22,10 +22,7 @@ impl Json {
         json.0.push('{');
         fill(&mut json);
         json.0.push('}');
-        match printable_json(&json.0) {
-            Cow::Borrowed(_) => json.0,
-            Cow::Owned(safe) => safe,
-        }
+        safe_line(json.0)
     }
 
     /// A member that is a text.
@@ -165,6 +162,14 @@ impl Json {
         } else {
             self.0.push(bracket);
         }
+    }
+}
+
+/// The JSON text `json` on one line that can neither break nor steer a terminal.
+pub(crate) fn safe_line(json: String) -> String {
+    match printable_json(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(safe) => safe,
     }
 }
 

@@ -1,5 +1,5 @@
-//! One Confluence audit record in the words of a SIEM: pure functions from a record to the bytes
-//! of one line, for those who read the log by other means too.
+//! Formats of an audit record for SIEMs: pure functions from one record to one line of JSON, ECS,
+//! OCSF, CEF or CSV.
 //!
 //! | format | for | follows |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | [`csv`] | spreadsheets, `DuckDB` | RFC 4180 |
 //!
 //! Every function is total: whatever the record is, there is a line, and [`Line::fits`] says
-//! whether the record fitted the format. The same record with the same [`Context`] is the same
+//! whether the record could be mapped. The same record with the same [`Context`] is the same
 //! line, always.
 //!
 //! ```
@@ -33,10 +33,12 @@ mod event;
 pub mod flat;
 mod format;
 mod json;
+mod line;
 mod meaning;
 pub mod ocsf;
 pub mod raw;
 mod text;
 
 pub use context::{Context, EventId};
-pub use format::{Format, Line, UnknownFormat, line};
+pub use format::{Format, UnknownFormat, line};
+pub use line::Line;

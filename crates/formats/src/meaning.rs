@@ -1,7 +1,7 @@
-//! What a summary means: the area that it concerns, and what was done there.
+//! Classification of a record by its summary: the area that it concerns, and the action.
 //!
 //! A summary is prose, not an enumeration. Those that Confluence is known to write stand in a
-//! table; of others the last word tells what was done, and the record's category the area. A
+//! table; of others the last word gives the action, and the record's category the area. A
 //! summary in another language than English means nothing here, and its record is delivered all
 //! the same.
 //!
@@ -14,7 +14,7 @@ pub(crate) struct Meaning {
     /// What it concerns.
     pub(crate) area: Option<Area>,
     /// What was done.
-    pub(crate) deed: Option<Deed>,
+    pub(crate) action: Option<Action>,
 }
 
 /// What an event concerns.
@@ -38,7 +38,7 @@ pub(crate) enum Area {
 
 /// What was done. A permission given and a user put into a group are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     Create,
     Read,
     Change,
@@ -51,15 +51,15 @@ pub(crate) enum Deed {
 /// What the summary means, in a record of this category.
 pub(crate) fn of(summary: &str, category: &str) -> Meaning {
     let summary = summary.trim().to_lowercase();
-    if let Some((_, area, deed)) = KNOWN.iter().find(|(known, ..)| *known == summary) {
+    if let Some((_, area, action)) = KNOWN.iter().find(|(known, ..)| *known == summary) {
         return Meaning {
             area: Some(*area),
-            deed: Some(*deed),
+            action: Some(*action),
         };
     }
     Meaning {
         area: area_of(&category.trim().to_lowercase(), &summary),
-        deed: summary.split_whitespace().last().and_then(deed_of),
+        action: summary.split_whitespace().last().and_then(action_of),
     }
 }
 
@@ -80,87 +80,95 @@ fn area_of(category: &str, summary: &str) -> Option<Area> {
     })
 }
 
-fn deed_of(word: &str) -> Option<Deed> {
+fn action_of(word: &str) -> Option<Action> {
     Some(match word {
         "created" | "added" | "granted" | "imported" | "import" | "copied" | "installed" => {
-            Deed::Create
+            Action::Create
         }
-        "viewed" | "accessed" | "exported" | "export" | "downloaded" => Deed::Read,
+        "viewed" | "accessed" | "exported" | "export" | "downloaded" => Action::Read,
         "updated" | "changed" | "edited" | "modified" | "renamed" | "uploaded" | "archived"
-        | "unarchived" | "restored" | "reset" | "emptied" => Deed::Change,
-        "deleted" | "removed" | "revoked" | "purged" | "uninstalled" => Deed::Delete,
-        "moved" => Deed::Move,
-        "enabled" | "activated" | "reactivated" => Deed::Enable,
-        "disabled" | "deactivated" => Deed::Disable,
+        | "unarchived" | "restored" | "reset" | "emptied" => Action::Change,
+        "deleted" | "removed" | "revoked" | "purged" | "uninstalled" => Action::Delete,
+        "moved" => Action::Move,
+        "enabled" | "activated" | "reactivated" => Action::Enable,
+        "disabled" | "deactivated" => Action::Disable,
         _ => return None,
     })
 }
 
 /// In lower case.
-const KNOWN: &[(&str, Area, Deed)] = &[
-    ("user created", Area::Account, Deed::Create),
-    ("user renamed", Area::Account, Deed::Change),
-    ("user details updated", Area::Account, Deed::Change),
-    ("user deleted", Area::Account, Deed::Delete),
-    ("user deactivated", Area::Account, Deed::Disable),
-    ("user reactivated", Area::Account, Deed::Enable),
-    ("group created", Area::Group, Deed::Create),
-    ("group added", Area::Group, Deed::Create),
-    ("group deleted", Area::Group, Deed::Delete),
-    ("user added to group", Area::Membership, Deed::Create),
-    ("user removed from group", Area::Membership, Deed::Delete),
-    ("global permission added", Area::Permission, Deed::Create),
-    ("global permission removed", Area::Permission, Deed::Delete),
-    ("space permission added", Area::Permission, Deed::Create),
-    ("space permission removed", Area::Permission, Deed::Delete),
-    ("content restriction added", Area::Permission, Deed::Create),
+const KNOWN: &[(&str, Area, Action)] = &[
+    ("user created", Area::Account, Action::Create),
+    ("user renamed", Area::Account, Action::Change),
+    ("user details updated", Area::Account, Action::Change),
+    ("user deleted", Area::Account, Action::Delete),
+    ("user deactivated", Area::Account, Action::Disable),
+    ("user reactivated", Area::Account, Action::Enable),
+    ("group created", Area::Group, Action::Create),
+    ("group added", Area::Group, Action::Create),
+    ("group deleted", Area::Group, Action::Delete),
+    ("user added to group", Area::Membership, Action::Create),
+    ("user removed from group", Area::Membership, Action::Delete),
+    ("global permission added", Area::Permission, Action::Create),
+    (
+        "global permission removed",
+        Area::Permission,
+        Action::Delete,
+    ),
+    ("space permission added", Area::Permission, Action::Create),
+    ("space permission removed", Area::Permission, Action::Delete),
+    (
+        "content restriction added",
+        Area::Permission,
+        Action::Create,
+    ),
     (
         "content restriction removed",
         Area::Permission,
-        Deed::Delete,
+        Action::Delete,
     ),
-    ("permission added", Area::Permission, Deed::Create),
-    ("permission updated", Area::Permission, Deed::Change),
-    ("permission removed", Area::Permission, Deed::Delete),
-    ("permission revoked", Area::Permission, Deed::Delete),
-    ("space owner updated", Area::Space, Deed::Change),
-    ("space created", Area::Space, Deed::Create),
-    ("space configuration updated", Area::Space, Deed::Change),
-    ("space key updated", Area::Space, Deed::Change),
-    ("space logo uploaded", Area::Space, Deed::Change),
-    ("space archived", Area::Space, Deed::Change),
-    ("space unarchived", Area::Space, Deed::Change),
-    ("space marked as deleted", Area::Space, Deed::Delete),
-    ("space deleted", Area::Space, Deed::Delete),
-    ("space removed", Area::Space, Deed::Delete),
-    ("deleted space restored", Area::Space, Deed::Change),
-    ("space trash emptied", Area::Space, Deed::Change),
-    ("space import", Area::Space, Deed::Create),
-    ("space imported", Area::Space, Deed::Create),
-    ("space export", Area::Space, Deed::Read),
-    ("space exported", Area::Space, Deed::Read),
-    ("page created", Area::Content, Deed::Create),
-    ("page moved", Area::Content, Deed::Move),
-    ("page archived", Area::Content, Deed::Change),
-    ("page restored", Area::Content, Deed::Change),
-    ("page deleted", Area::Content, Deed::Delete),
-    ("page viewed with admin key", Area::Content, Deed::Read),
-    ("page template created", Area::Content, Deed::Create),
-    ("page template updated", Area::Content, Deed::Change),
-    ("page template deleted", Area::Content, Deed::Delete),
-    ("public link enabled", Area::Settings, Deed::Enable),
-    ("public link disabled", Area::Settings, Deed::Disable),
-    ("public links enabled", Area::Settings, Deed::Enable),
-    ("public links disabled", Area::Settings, Deed::Disable),
+    ("permission added", Area::Permission, Action::Create),
+    ("permission updated", Area::Permission, Action::Change),
+    ("permission removed", Area::Permission, Action::Delete),
+    ("permission revoked", Area::Permission, Action::Delete),
+    ("space owner updated", Area::Space, Action::Change),
+    ("space created", Area::Space, Action::Create),
+    ("space configuration updated", Area::Space, Action::Change),
+    ("space key updated", Area::Space, Action::Change),
+    ("space logo uploaded", Area::Space, Action::Change),
+    ("space archived", Area::Space, Action::Change),
+    ("space unarchived", Area::Space, Action::Change),
+    ("space marked as deleted", Area::Space, Action::Delete),
+    ("space deleted", Area::Space, Action::Delete),
+    ("space removed", Area::Space, Action::Delete),
+    ("deleted space restored", Area::Space, Action::Change),
+    ("space trash emptied", Area::Space, Action::Change),
+    ("space import", Area::Space, Action::Create),
+    ("space imported", Area::Space, Action::Create),
+    ("space export", Area::Space, Action::Read),
+    ("space exported", Area::Space, Action::Read),
+    ("page created", Area::Content, Action::Create),
+    ("page moved", Area::Content, Action::Move),
+    ("page archived", Area::Content, Action::Change),
+    ("page restored", Area::Content, Action::Change),
+    ("page deleted", Area::Content, Action::Delete),
+    ("page viewed with admin key", Area::Content, Action::Read),
+    ("page template created", Area::Content, Action::Create),
+    ("page template updated", Area::Content, Action::Change),
+    ("page template deleted", Area::Content, Action::Delete),
+    ("public link enabled", Area::Settings, Action::Enable),
+    ("public link disabled", Area::Settings, Action::Disable),
+    ("public links enabled", Area::Settings, Action::Enable),
+    ("public links disabled", Area::Settings, Action::Disable),
     (
         "audit log configuration updated",
         Area::Settings,
-        Deed::Change,
+        Action::Change,
     ),
-    ("global settings changed", Area::Settings, Deed::Change),
-    ("global settings edited", Area::Settings, Deed::Change),
-    ("site logo changed", Area::Settings, Deed::Change),
-    ("color scheme modified", Area::Settings, Deed::Change),
+    ("global settings changed", Area::Settings, Action::Change),
+    ("global settings edited", Area::Settings, Action::Change),
+    ("site logo changed", Area::Settings, Action::Change),
+    ("color scheme modified", Area::Settings, Action::Change),
 ];
 
 #[cfg(test)]
@@ -179,31 +187,34 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_of_a_known_summary_never_says_another_deed() {
-        for (summary, _, deed) in KNOWN {
+    fn the_last_word_of_a_known_summary_never_says_another_action() {
+        for (summary, _, action) in KNOWN {
             let last = summary.split_whitespace().last().unwrap();
-            assert!(deed_of(last).is_none_or(|told| told == *deed), "{summary}");
+            assert!(
+                action_of(last).is_none_or(|last| last == *action),
+                "{summary}"
+            );
         }
     }
 
     #[test]
     fn a_known_summary_needs_no_category_and_another_one_is_read() {
-        let meaning = |area, deed| Meaning { area, deed };
+        let meaning = |area, action| Meaning { area, action };
         assert_eq!(
             of(" User Added to group ", "anything"),
-            meaning(Some(Area::Membership), Some(Deed::Create))
+            meaning(Some(Area::Membership), Some(Action::Create))
         );
         assert_eq!(
             of("Space homepage changed", "Spaces"),
-            meaning(Some(Area::Space), Some(Deed::Change))
+            meaning(Some(Area::Space), Some(Action::Change))
         );
         assert_eq!(
             of("Group renamed", "Users and groups"),
-            meaning(Some(Area::Group), Some(Deed::Change))
+            meaning(Some(Area::Group), Some(Action::Change))
         );
         assert_eq!(
             of("Widget exported", "Acme Widgets"),
-            meaning(None, Some(Deed::Read))
+            meaning(None, Some(Action::Read))
         );
         assert_eq!(of("Bereich erstellt", "Bereiche"), Meaning::default());
         assert_eq!(of("", ""), Meaning::default());

@@ -50,9 +50,10 @@ use std::borrow::Cow;
 
 use confluence_audit_core::{AffectedObject, RawRecord};
 
+use crate::context::Context;
 use crate::event::Event;
 use crate::json::{Json, Text};
-use crate::{Context, Line};
+use crate::line::Line;
 
 use class::{API_ACTIVITY, Class, Classified};
 use unmapped::Mapped;
@@ -65,20 +66,20 @@ pub fn line(record: &RawRecord, context: &Context<'_>) -> Line {
     // Twice the record, and the frame around it.
     let likely = 2 * text.len() + 2048;
     match Event::read(record) {
-        Ok(event) => Line::fitting(Json::document(likely, |json| {
+        Ok(event) => Line::mapped(Json::document(likely, |json| {
             write(json, &event, record, context);
             if context.original {
                 json.text("raw_data", text);
             }
         })),
-        Err(why) => Line::unfit(Json::document(likely, |json| {
-            write_unfit(json, &why, context);
+        Err(why) => Line::mapping_error(Json::document(likely, |json| {
+            write_mapping_error(json, &why, context);
             json.text("raw_data", text);
         })),
     }
 }
 
-fn write_unfit(json: &mut Json, why: &str, context: &Context<'_>) {
+fn write_mapping_error(json: &mut Json, why: &str, context: &Context<'_>) {
     json.plain("time", context.time.as_millis());
     json.plain("class_uid", 0);
     json.text("class_name", "Base Event");
@@ -119,7 +120,7 @@ fn write(json: &mut Json, event: &Event<'_>, raw: &RawRecord, context: &Context<
         fields,
     } = Classified::of(event);
     let record = &event.record;
-    let (status_id, status) = match event.meaning.deed {
+    let (status_id, status) = match event.meaning.action {
         Some(_) => (1, "Success"),
         None => (0, "Unknown"),
     };

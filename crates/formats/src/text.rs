@@ -1,4 +1,4 @@
-//! Text appended: with escapes, and lists of a record as one text for formats that know no lists.
+//! Escaping, and the lists of a record as one text for formats that know no lists.
 
 use confluence_audit_core::{AffectedObject, ChangedValue};
 

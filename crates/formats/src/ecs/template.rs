@@ -154,7 +154,7 @@ mod tests {
     use confluence_audit_core::RawRecord;
 
     use super::*;
-    use crate::Context;
+    use crate::context::Context;
 
     fn assert_mapped(value: &Value, mapping: &Value, path: &str) {
         let kind = mapping["type"].as_str();

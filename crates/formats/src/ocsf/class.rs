@@ -1,8 +1,8 @@
-//! Which class and activity an event is, and the fields that come with the class.
+//! The OCSF class and activity of an event, and the fields that come with the class.
 
 use crate::event::{Event, group};
 use crate::json::Json;
-use crate::meaning::{Area, Deed, Meaning};
+use crate::meaning::{Action, Area, Meaning};
 use confluence_audit_core::AffectedObject;
 
 /// A class of events.
@@ -94,21 +94,21 @@ impl Fields<'_> {
 
 impl<'a> Classified<'a> {
     pub(super) fn of(event: &'a Event<'a>) -> Self {
-        let Meaning { area, deed } = event.meaning;
-        let specific = match (area, deed) {
-            (Some(Area::Account), Some(deed)) => Self::account(event, deed),
-            (Some(Area::Group), Some(deed)) => Self::group(event, deed),
-            (Some(Area::Membership), Some(deed)) => Self::membership(event, deed),
-            (Some(Area::Permission), Some(deed)) => Self::permission(event, deed),
+        let Meaning { area, action } = event.meaning;
+        let specific = match (area, action) {
+            (Some(Area::Account), Some(action)) => Self::account(event, action),
+            (Some(Area::Group), Some(action)) => Self::group(event, action),
+            (Some(Area::Membership), Some(action)) => Self::membership(event, action),
+            (Some(Area::Permission), Some(action)) => Self::permission(event, action),
             _ => None,
         };
-        let entity = || match (area, deed) {
-            (Some(area), Some(deed)) => Self::entity(event, area, deed),
+        let entity = || match (area, action) {
+            (Some(area), Some(action)) => Self::entity(event, area, action),
             _ => None,
         };
         specific
             .or_else(entity)
-            .unwrap_or_else(|| Self::api(event, deed))
+            .unwrap_or_else(|| Self::api(event, action))
     }
 
     fn new(class: &'static Class, activity: (u32, &'a str), fields: Fields<'a>) -> Self {
@@ -119,14 +119,14 @@ impl<'a> Classified<'a> {
         }
     }
 
-    fn account(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
+    fn account(event: &'a Event<'a>, action: Action) -> Option<Self> {
         let user = event.object("User")?;
-        let activity = match deed {
-            Deed::Create => (1, "Create"),
-            Deed::Enable => (2, "Enable"),
-            Deed::Disable => (5, "Disable"),
-            Deed::Delete => (6, "Delete"),
-            Deed::Read | Deed::Change | Deed::Move => other(event),
+        let activity = match action {
+            Action::Create => (1, "Create"),
+            Action::Enable => (2, "Enable"),
+            Action::Disable => (5, "Disable"),
+            Action::Delete => (6, "Delete"),
+            Action::Read | Action::Change | Action::Move => other(event),
         };
         let fields = Fields {
             user: Some(user),
@@ -135,11 +135,11 @@ impl<'a> Classified<'a> {
         Some(Self::new(&ACCOUNT_CHANGE, activity, fields))
     }
 
-    fn group(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
+    fn group(event: &'a Event<'a>, action: Action) -> Option<Self> {
         let group = event.object("Group")?;
-        let activity = match deed {
-            Deed::Delete => (5, "Delete"),
-            Deed::Create => (6, "Create"),
+        let activity = match action {
+            Action::Delete => (5, "Delete"),
+            Action::Create => (6, "Create"),
             _ => other(event),
         };
         let fields = Fields {
@@ -149,11 +149,11 @@ impl<'a> Classified<'a> {
         Some(Self::new(&GROUP_MANAGEMENT, activity, fields))
     }
 
-    fn membership(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
+    fn membership(event: &'a Event<'a>, action: Action) -> Option<Self> {
         let group = event.object("Group")?;
-        let activity = match deed {
-            Deed::Create => (3, "Add User"),
-            Deed::Delete => (4, "Remove User"),
+        let activity = match action {
+            Action::Create => (3, "Add User"),
+            Action::Delete => (4, "Remove User"),
             _ => other(event),
         };
         let fields = Fields {
@@ -164,14 +164,14 @@ impl<'a> Classified<'a> {
         Some(Self::new(&GROUP_MANAGEMENT, activity, fields))
     }
 
-    fn permission(event: &'a Event<'a>, deed: Deed) -> Option<Self> {
-        let activity = match deed {
-            Deed::Create => (1, "Assign Privileges"),
-            Deed::Delete => (2, "Revoke Privileges"),
+    fn permission(event: &'a Event<'a>, action: Action) -> Option<Self> {
+        let activity = match action {
+            Action::Create => (1, "Assign Privileges"),
+            Action::Delete => (2, "Revoke Privileges"),
             _ => return None,
         };
         let affected = &event.record.affected_object;
-        let privileges = privileges(event, deed);
+        let privileges = privileges(event, action);
         if affected.name.is_empty() {
             return None;
         }
@@ -199,22 +199,22 @@ impl<'a> Classified<'a> {
         }
     }
 
-    fn entity(event: &'a Event<'a>, area: Area, deed: Deed) -> Option<Self> {
+    fn entity(event: &'a Event<'a>, area: Area, action: Action) -> Option<Self> {
         let object = &event.record.affected_object;
         if object.name.is_empty() {
             return None;
         }
         // What is given, taken or set is about the object; the object itself stays.
         let is_about = matches!(area, Area::Membership | Area::Permission | Area::Settings);
-        let activity = match deed {
-            Deed::Read => (2, "Read"),
+        let activity = match action {
+            Action::Read => (2, "Read"),
             _ if is_about => (3, "Update"),
-            Deed::Create => (1, "Create"),
-            Deed::Change => (3, "Update"),
-            Deed::Delete => (4, "Delete"),
-            Deed::Move => (5, "Move"),
-            Deed::Enable => (8, "Enable"),
-            Deed::Disable => (9, "Disable"),
+            Action::Create => (1, "Create"),
+            Action::Change => (3, "Update"),
+            Action::Delete => (4, "Delete"),
+            Action::Move => (5, "Move"),
+            Action::Enable => (8, "Enable"),
+            Action::Disable => (9, "Disable"),
         };
         let type_id = match &*object.object_type {
             "" => 0,
@@ -229,12 +229,12 @@ impl<'a> Classified<'a> {
         Some(Self::new(&ENTITY_MANAGEMENT, activity, fields))
     }
 
-    fn api(event: &'a Event<'a>, deed: Option<Deed>) -> Self {
-        let activity = match deed {
-            Some(Deed::Create) => (1, "Create"),
-            Some(Deed::Read) => (2, "Read"),
-            Some(Deed::Change | Deed::Move | Deed::Enable | Deed::Disable) => (3, "Update"),
-            Some(Deed::Delete) => (4, "Delete"),
+    fn api(event: &'a Event<'a>, action: Option<Action>) -> Self {
+        let activity = match action {
+            Some(Action::Create) => (1, "Create"),
+            Some(Action::Read) => (2, "Read"),
+            Some(Action::Change | Action::Move | Action::Enable | Action::Disable) => (3, "Update"),
+            Some(Action::Delete) => (4, "Delete"),
             None => other(event),
         };
         let (_, operation) = other(event);
@@ -261,11 +261,11 @@ fn is_named(object: &AffectedObject<'_>) -> bool {
 }
 
 /// What was given or taken.
-fn privileges<'a>(event: &'a Event<'_>, deed: Deed) -> Vec<&'a str> {
+fn privileges<'a>(event: &'a Event<'_>, action: Action) -> Vec<&'a str> {
     let changes = ["Type", "Permission", "Restriction"];
     let changes = changes.iter().filter_map(|name| event.change(name));
     let values = changes.map(|change| {
-        let taken = deed == Deed::Delete && !change.old_value.is_empty();
+        let taken = action == Action::Delete && !change.old_value.is_empty();
         if taken {
             &*change.old_value
         } else {

@@ -1,5 +1,6 @@
-//! What of a record has no field in the schema, in Confluence's words: written from the record's
-//! text member by member, without building it.
+//! The member `unmapped`: what of a record has no field in the schema, in Confluence's words.
+//!
+//! It is written from the record's text member by member, without building it.
 
 use std::fmt;
 
