@@ -5,14 +5,13 @@ mod lines;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::export::{Export, export};
+use confluence_audit_collector::fs::{self, NewFile};
 use confluence_audit_collector::site::connect;
 use confluence_audit_collector::{Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, printable_json};
-use tempfile::NamedTempFile;
 
 use self::lines::Lines;
 use crate::args::{ExportArgs, SiteArgs};
@@ -77,7 +76,7 @@ enum Sink {
     },
     /// A file beside its place, which it takes when it is complete.
     File {
-        out: BufWriter<NamedTempFile>,
+        out: BufWriter<NewFile>,
         path: PathBuf,
     },
 }
@@ -93,17 +92,12 @@ impl Sink {
                 terminal: stdout.is_terminal(),
             });
         }
-        let dir = directory(path);
-        let file = tempfile::Builder::new()
-            .prefix(".export-")
-            .permissions(std::fs::Permissions::from_mode(0o640))
-            .tempfile_in(dir)
-            .map_err(|error| {
-                let message = format!("no file can be created in {}", dir.display());
-                let remedy =
-                    "Create the directory, writable for this user, or choose another place.";
-                Error::new(ErrorKind::OutputCreate, message, remedy).with_source(error)
-            })?;
+        let file = NewFile::create_shared(path, 0o640).map_err(|error| {
+            let dir = fs::directory(path);
+            let message = format!("no file can be created in {}", dir.display());
+            let remedy = "Create the directory, writable for this user, or choose another place.";
+            Error::new(ErrorKind::OutputCreate, message, remedy).with_source(error)
+        })?;
         let out = BufWriter::with_capacity(WRITTEN, file);
         Ok(Self::File {
             out,
@@ -131,7 +125,10 @@ impl Sink {
         match self {
             Self::Stdout { mut out, .. } => out.flush().map(|()| None).map_err(Failure::stdout),
             Self::File { out, path, .. } => {
-                put(out, &path).map_err(|error| file_failed(&path, error))?;
+                out.into_inner()
+                    .map_err(io::IntoInnerError::into_error)
+                    .and_then(NewFile::persist)
+                    .map_err(|error| file_failed(&path, error))?;
                 Ok(Some(path))
             }
         }
@@ -150,13 +147,6 @@ fn write_line(out: &mut impl Write, line: &[u8]) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn put(out: BufWriter<NamedTempFile>, path: &Path) -> io::Result<()> {
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory(path))?.sync_all()
-}
-
 fn file_failed(path: &Path, error: io::Error) -> Failure {
     let message = format!(
         "writing {} failed; what was there before is untouched",
@@ -166,10 +156,4 @@ fn file_failed(path: &Path, error: io::Error) -> Failure {
     Error::new(ErrorKind::Io, message, remedy)
         .with_source(error)
         .into()
-}
-
-fn directory(path: &Path) -> &Path {
-    path.parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }

@@ -15,10 +15,10 @@ mod systemd;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap_complete::Shell;
+use confluence_audit_collector::fs::NewFile;
 use confluence_audit_collector::{Error, ErrorKind, Result};
 
 use crate::args::SiteArgs;
@@ -211,27 +211,13 @@ fn said(text: &str) -> std::result::Result<(), Failure> {
     writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
 }
 
-/// Puts the whole file in its place at once: a reader sees the old one or the new one.
+/// Puts the whole file in its place at once.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = dir.join(format!(".{name}.{}", std::process::id()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        // Nothing in these files is secret; the user that collects has to read them.
-        .mode(0o644)
-        .open(&new)
-        .and_then(|mut file| {
-            file.write_all(text)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    // Nothing in these files is secret; the user that collects has to read them.
+    let mut file = NewFile::create_shared(path, 0o644)?;
+    file.write_all(text)?;
+    file.persist()
 }
 
 /// A template has lost the line that was to be changed.

@@ -1,7 +1,5 @@
 //! The settings of a run: flags over environment over file.
 
-use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{
@@ -10,6 +8,7 @@ use confluence_audit_collector::config::{
 };
 use confluence_audit_collector::credentials::{TokenFile, secret};
 use confluence_audit_collector::delivery::OutputContext;
+use confluence_audit_collector::env::variable;
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 use confluence_audit_core::{CloudId, Http, Origin};
@@ -314,9 +313,4 @@ fn origin(flag: &str, url: &str) -> Result<Origin> {
              credentials go there.",
         )
     })
-}
-
-/// A variable of the environment; one that is empty is as good as none.
-pub(crate) fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -9,9 +9,10 @@
 pub mod config;
 pub mod credentials;
 pub mod delivery;
+pub mod env;
 mod error;
 pub mod export;
-mod fs;
+pub mod fs;
 pub mod http_server;
 pub mod logging;
 pub mod metrics;

@@ -7,4 +7,3 @@ mod lock;
 pub use self::dir::default_state_dir;
 pub use self::last_pass::{LastError, LastPass};
 pub use self::lock::Lock;
-pub(crate) use self::lock::is_still_at;

@@ -1,10 +1,10 @@
 //! The settings of the daemon: the file, and what flags and environment say of its place.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Start, default_config_file};
 use confluence_audit_collector::delivery::OutputContext;
+use confluence_audit_collector::env::variable;
 use confluence_audit_collector::pass::PassOptions;
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
@@ -55,12 +55,11 @@ impl Settings {
             Some(dir) => dir,
             None => default_state_dir()?,
         };
-        let credentials_dir = env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty());
         Ok(Self {
             config,
             config_file,
             state_dir,
-            credentials_dir: credentials_dir.map(PathBuf::from),
+            credentials_dir: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         })
     }
 

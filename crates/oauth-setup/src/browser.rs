@@ -1,18 +1,21 @@
 //! Opening the person's browser, where there is one.
 
-use std::env;
 use std::process::{Command, Stdio};
+
+use confluence_audit_collector::env::variable;
 
 use crate::args::SECRET_VARIABLE;
 
 /// Opens `url`; false when there is no browser to be seen, as over SSH.
 pub(crate) fn open(url: &str) -> bool {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let opener = if let Some(browser) = set("BROWSER") {
+    let opener = if let Some(browser) = variable("BROWSER") {
         browser
     } else if cfg!(target_os = "macos") {
         "open".into()
-    } else if set("DISPLAY").or(set("WAYLAND_DISPLAY")).is_some() {
+    } else if variable("DISPLAY")
+        .or(variable("WAYLAND_DISPLAY"))
+        .is_some()
+    {
         "xdg-open".into()
     } else {
         return false;

@@ -1,12 +1,12 @@
 //! The set-up from start to end: ask for consent, exchange the code, choose the site, prove that
 //! its audit log can be read, write the token file.
 
-use std::env;
 use std::path::{PathBuf, absolute};
 use std::sync::Arc;
 
 use confluence_audit_collector::credentials::token_file::{ConsentedSite, Grant, Stored};
 use confluence_audit_collector::credentials::{TokenFile, secret};
+use confluence_audit_collector::env::variable;
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{
@@ -83,7 +83,6 @@ fn origin(text: &str) -> Result<Origin> {
 }
 
 fn client_secret(args: &Args) -> Result<SecretString> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
     if let Some(file) = &args.client_secret_file {
         let dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         return secret::read(file, dir.as_deref());

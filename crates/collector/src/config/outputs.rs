@@ -15,6 +15,7 @@ use super::Format;
 use super::section::{Section, Text};
 use crate::Result;
 use crate::config::{parse_duration, parse_size};
+use crate::fs::is_name;
 use crate::output::BatchLimits;
 
 pub use self::elasticsearch::ElasticsearchConfig;
@@ -275,8 +276,7 @@ fn is_same(a: &OutputConfig, b: &OutputConfig) -> bool {
 }
 
 fn read_name(name: &Text<'_>) -> Result<String> {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.value.is_empty() || name.value.starts_with('.') || !name.value.chars().all(safe) {
+    if !is_name(name.value) {
         return Err(name.mistake(
             &format!("`{}` cannot be an output's name", name.value.escape_debug()),
             "Use letters, digits, `.`, `_` and `-`, and begin with none of the dots.",

@@ -1,12 +1,12 @@
 //! Where the configuration file is, when nobody says so.
 
-use std::env;
 use std::path::PathBuf;
+
+use crate::env::variable;
 
 /// The first that is there: `/etc/confluence-audit/config.toml`, then
 /// `$XDG_CONFIG_HOME/confluence-audit/config.toml`.
 pub fn default_config_file() -> Option<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
     let user = variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));

@@ -7,6 +7,7 @@ use super::section::{Section, Text};
 use super::{Address, AuthConfig, Collect, MOST_JOBS, Secret, SiteConfig, Start, State};
 use crate::Result;
 use crate::config::{When, parse_duration, parse_size};
+use crate::fs::is_name;
 use confluence_audit_core::read::Lookback;
 
 pub(super) fn read_state(mut section: Section<'_>) -> Result<State> {
@@ -149,8 +150,7 @@ pub(super) fn read_sites(sections: Vec<Section<'_>>) -> Result<Vec<SiteConfig>> 
     let mut sites: Vec<SiteConfig> = Vec::new();
     for mut section in sections {
         let name = section.required("name", "a name of your choice for the site")?;
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.value.is_empty() || name.value.starts_with('.') || !name.value.chars().all(safe) {
+        if !is_name(name.value) {
             return Err(name.mistake(
                 &format!("`{}` cannot be a site's name", name.value.escape_debug()),
                 "Use letters, digits, `.`, `_` and `-`, and begin with none of the dots: the name \

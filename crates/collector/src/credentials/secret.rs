@@ -2,13 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 use secrecy::SecretString;
 
+use crate::fs::{self, OpenError};
 use crate::{Error, ErrorKind, Result};
 
 /// No token is longer; what is longer is the wrong file.
@@ -80,37 +79,28 @@ fn locate(name: &Path, credentials_dir: Option<&Path>) -> (PathBuf, bool) {
 /// Opens a file that only its owner may reach; `what` it is stands in errors.
 pub(crate) fn open(path: &Path, what: &str, given_by_systemd: bool) -> Result<File> {
     let shown = path.display();
-    let opened = OpenOptions::new()
-        .read(true)
-        // Without NONBLOCK, opening a FIFO that someone put there would wait for ever.
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path)
-        .and_then(|file| Ok((file.metadata()?, file)));
-    let (meta, file) = match opened {
-        Ok(opened) => opened,
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
-            return Err(refused(
-                format!("the {what} {shown} is a symbolic link"),
-                "Name the file itself: a link can be turned elsewhere after it was checked.",
-            ));
-        }
-        Err(error) => {
-            return Err(refused(
-                format!("the {what} {shown} cannot be read"),
-                format!(
-                    "Put the secret there, readable by the user that collects alone: \
-                     chmod 600 {shown}"
-                ),
-            )
-            .with_source(error));
-        }
+    let unreadable = |error: io::Error| {
+        refused(
+            format!("the {what} {shown} cannot be read"),
+            format!(
+                "Put the secret there, readable by the user that collects alone: chmod 600 {shown}"
+            ),
+        )
+        .with_source(error)
     };
-    if !meta.is_file() {
-        return Err(refused(
+    let opened = fs::open(path, OpenOptions::new().read(true));
+    let file = opened.map_err(|error| match error {
+        OpenError::Link => refused(
+            format!("the {what} {shown} is a symbolic link"),
+            "Name the file itself: a link can be turned elsewhere after it was checked.",
+        ),
+        OpenError::NotPlain => refused(
             format!("the {what} {shown} is not a plain file"),
             "Name a file that holds the secret, or `-` for standard input.",
-        ));
-    }
+        ),
+        OpenError::Io(error) => unreadable(error),
+    })?;
+    let meta = file.metadata().map_err(unreadable)?;
     let us = rustix::process::geteuid().as_raw();
     if meta.uid() != us && meta.uid() != 0 {
         return Err(refused(

@@ -8,9 +8,7 @@
 mod content;
 mod lock;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,14 +16,12 @@ use async_trait::async_trait;
 use confluence_audit_core::{
     self as core, CloudId, LockedTokens, Origin, Timestamp, TokenSet, TokenStore,
 };
-use rustix::fs::OFlags;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use tokio::task::spawn_blocking;
 
 use crate::credentials::secret;
-use crate::fs::sync_directory;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, fs};
 
 use self::lock::TokenLock;
 
@@ -81,8 +77,7 @@ impl ConsentedSite {
         let host = Origin::parse(&self.url).map(|url| url.host().to_owned());
         let host = host.unwrap_or_else(|_| self.cloud_id.to_string());
         let name = host.strip_suffix(".atlassian.net").unwrap_or(&host);
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        name.replace(|c| !safe(c), "-")
+        name.replace(|c| !fs::is_name_char(c), "-")
     }
 }
 
@@ -193,20 +188,15 @@ impl TokenFile {
     /// network file system, [`Credentials`](ErrorKind::Credentials) when something is there that
     /// is no file of our own.
     pub fn prepare(&self) -> Result<()> {
-        let dir = self.dir();
+        let dir = fs::directory(&self.path);
         if !dir.exists() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)
-                .map_err(|error| unwritable(&self.path, error))?;
+            fs::create_private_directory(dir).map_err(|error| unwritable(&self.path, error))?;
         }
         if self.path.symlink_metadata().is_ok() {
             secret::open(&self.path, WHAT, false)?;
         }
-        let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        rustix::fs::access(dir, writable).map_err(|error| unwritable(&self.path, error.into()))?;
-        lock::refuse_network(dir)
+        fs::check_writable(dir).map_err(|error| unwritable(&self.path, error))?;
+        lock::refuse_network(&self.path)
     }
 
     /// Writes the file for a new consent, in place of any that it held.
@@ -228,44 +218,8 @@ impl TokenFile {
     /// Replaces the file's content; only under the lock.
     fn replace(&self, kept: &Stored) -> Result<()> {
         let text = content::write(kept)?;
-        let replace = || -> io::Result<()> {
-            // One name will do, since the lock is held; what is there was left behind by a crash.
-            let beside = suffixed(&self.path, ".new");
-            match fs::remove_file(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = create_private(&beside)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)?;
-            sync_directory(self.dir())
-        };
-        replace().map_err(|error| unwritable(&self.path, error))
+        fs::replace(&self.path, 0o600, &text).map_err(|error| unwritable(&self.path, error))
     }
-
-    fn dir(&self) -> &Path {
-        match self.path.parent() {
-            Some(dir) if dir != Path::new("") => dir,
-            _ => Path::new("."),
-        }
-    }
-}
-
-/// A path of which a part is added to the name.
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Error {

@@ -1,11 +1,11 @@
 //! The figures as a file: whole, or not at all.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::sum::sum;
 use super::{Dialect, Figures};
+use crate::fs::NewFile;
 use crate::{Error, ErrorKind, Result};
 
 /// Writes the figures for the textfile collector of `node_exporter`, which must never see half of
@@ -17,16 +17,8 @@ use crate::{Error, ErrorKind, Result};
 /// writing fails.
 pub fn write(figures: &Figures, path: &Path) -> Result<()> {
     let shown = path.display();
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    // The collector reads `*.prom` alone, so that it passes over this one.
-    let file = tempfile::Builder::new()
-        .prefix(".confluence-audit-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(dir);
-    let mut file = file.map_err(|error| {
+    // The collector reads `*.prom` alone, so that it passes over this one until then.
+    let mut file = NewFile::create_shared(path, 0o644).map_err(|error| {
         Error::new(
             ErrorKind::OutputCreate,
             format!("the metrics file {shown} cannot be made"),
@@ -46,6 +38,5 @@ pub fn write(figures: &Figures, path: &Path) -> Result<()> {
     let before = std::fs::read_to_string(path).unwrap_or_default();
     let text = sum(&before, &figures.text(Dialect::Classic));
     file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    file.put().map_err(failed)
 }

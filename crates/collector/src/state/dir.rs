@@ -1,8 +1,8 @@
 //! Where the state is kept when nobody says where.
 
-use std::env;
 use std::path::PathBuf;
 
+use crate::env::variable;
 use crate::{Error, ErrorKind, Result};
 
 /// The directory for the state, unless another is named: `$STATE_DIRECTORY`, as systemd gives it to
@@ -13,14 +13,14 @@ use crate::{Error, ErrorKind, Result};
 /// [`Config`](ErrorKind::Config) when the environment names no place at all.
 pub fn default_state_dir() -> Result<PathBuf> {
     // systemd may give several, of which the first is the first named in the unit.
-    if let Some(dirs) = set("STATE_DIRECTORY")
-        && let Some(first) = env::split_paths(&dirs).next()
+    if let Some(dirs) = variable("STATE_DIRECTORY")
+        && let Some(first) = std::env::split_paths(&dirs).next()
     {
         return Ok(first);
     }
-    let base = set("XDG_STATE_HOME")
+    let base = variable("XDG_STATE_HOME")
         .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     base.map(|base| base.join("confluence-audit"))
         .ok_or_else(|| {
             Error::new(
@@ -29,9 +29,4 @@ pub fn default_state_dir() -> Result<PathBuf> {
                 "Give --state-dir.",
             )
         })
-}
-
-/// A variable of the environment; one that is empty is as good as none.
-fn set(name: &str) -> Option<std::ffi::OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -5,7 +5,7 @@
 //! site, outside of the one transaction, and one that cannot be read or written is no failure.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use confluence_audit_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::fs::NewFile;
 use crate::pass::PassSummary;
 
 /// How the last pass over a site ended.
@@ -77,11 +78,10 @@ impl LastPass {
     }
 
     fn write(&self, dir: &Path, site: &str) -> io::Result<()> {
-        let path = file(dir, site);
         // Nobody else writes here: the state directory is locked.
-        let new = path.with_extension("new");
-        fs::write(&new, serde_json::to_vec(self)?)?;
-        fs::rename(new, path)
+        let mut new = NewFile::create(&file(dir, site), 0o600)?;
+        new.write_all(&serde_json::to_vec(self)?)?;
+        new.put()
     }
 }
 
@@ -133,5 +133,23 @@ mod tests {
         // Damage costs nothing but what it said.
         fs::write(dir.path().join("last-pass.acme.json"), "{").unwrap();
         assert_eq!(note(3, found, None).records, 5);
+    }
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("victim"), "precious").unwrap();
+        for planted in [
+            "last-pass.acme.new",
+            ".last-pass.acme.json.new",
+            "last-pass.acme.json",
+        ] {
+            std::os::unix::fs::symlink(at("victim"), at(planted)).unwrap();
+        }
+        let now = Timestamp::from_millis(1);
+        LastPass::note(dir.path(), "acme", now, &PassSummary::default(), None);
+        assert_eq!(fs::read_to_string(at("victim")).unwrap(), "precious");
+        let last = LastPass::read(dir.path(), "acme").unwrap();
+        assert_eq!(last.ended(), now);
     }
 }

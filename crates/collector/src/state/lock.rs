@@ -1,15 +1,11 @@
 //! One collector a state directory: the lock that a run holds from its first read to its last
 //! confirmation.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-
-use crate::fs::{network_file_system, sync_directory, unusable};
+use crate::fs::{self, LockFile, OpenError, network_file_system, unusable};
 use crate::{Error, ErrorKind, Result};
 
 /// The state directory, held by this process alone.
@@ -48,21 +44,14 @@ impl Lock {
             create(dir).map_err(|error| unusable(dir, error))?;
         }
         let path = dir.join("lock");
-        loop {
-            let mut file = open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(held(dir, &mut file)),
-                Err(TryLockError::Error(error)) => return Err(unusable(&path, error)),
-            }
-            // Between opening and locking, someone may have removed the file: then the next
-            // process would lock another one, and two would believe that they are alone.
-            if is_still_at(&file, &path).map_err(|error| unusable(&path, error))? {
+        match fs::try_lock(&path).map_err(|error| refused(&path, error))? {
+            LockFile::Held(mut file) => Err(held(dir, &mut file)),
+            LockFile::Locked(mut file) => {
                 write_pid(&mut file).map_err(|error| unusable(&path, error))?;
-                return Ok(Self {
+                Ok(Self {
                     _file: file,
                     dir: dir.to_owned(),
-                });
+                })
             }
         }
     }
@@ -75,8 +64,7 @@ impl Lock {
     /// As [`acquire`](Self::acquire), but for [`Locked`](ErrorKind::Locked).
     pub fn check(dir: &Path) -> Result<bool> {
         let existing = refuse_network(dir, network_file_system)?;
-        let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        rustix::fs::access(existing, writable).map_err(|error| unusable(dir, error.into()))?;
+        fs::check_writable(existing).map_err(|error| unusable(dir, error))?;
         match File::open(dir.join("lock")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(unusable(&dir.join("lock"), error)),
@@ -105,12 +93,10 @@ fn refuse_network(
         .unwrap_or(Path::new("."));
     match network(existing).map_err(|error| unusable(dir, error))? {
         None => Ok(existing),
-        Some(kind) => Err(Error::new(
+        Some(kind) => Err(fs::on_network(
             ErrorKind::State,
-            format!(
-                "the state directory {} is on a network file system ({kind})",
-                dir.display()
-            ),
+            &format!("the state directory {}", dir.display()),
+            kind,
             "Choose a directory on a local disk with --state-dir or [state] dir: over a network \
              neither the lock nor the database can be trusted.",
         )),
@@ -118,43 +104,22 @@ fn refuse_network(
 }
 
 fn create(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::create_private_directory(dir)?;
     match dir.canonicalize()?.parent() {
-        Some(parent) => sync_directory(parent),
+        Some(parent) => fs::sync_directory(parent),
         None => Ok(()),
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path);
-    match opened {
-        Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => Ok(file),
-        Err(error) if Errno::from_io_error(&error) != Some(Errno::LOOP) => {
-            Err(unusable(path, error))
-        }
-        _ => Err(Error::new(
+fn refused(path: &Path, error: OpenError) -> Error {
+    match error {
+        OpenError::Io(error) => unusable(path, error),
+        OpenError::Link | OpenError::NotPlain => Error::new(
             ErrorKind::State,
             format!("{} is not a plain file", path.display()),
             "Something else put it there; find out what, and remove it or choose another state \
              directory.",
-        )),
-    }
-}
-
-/// Whether `file` is what stands at `path`.
-pub(crate) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        ),
     }
 }
 
@@ -190,7 +155,7 @@ fn held(dir: &Path, file: &mut File) -> Error {
 /// The name of a running process. Any process may name itself what it likes, so only what cannot
 /// disturb a terminal is kept.
 fn process_name(pid: u32) -> Option<String> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     let name: String = String::from_utf8_lossy(&name)
         .chars()
         .filter(char::is_ascii_graphic)
@@ -201,6 +166,7 @@ fn process_name(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn temp() -> tempfile::TempDir {

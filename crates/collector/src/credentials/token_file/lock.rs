@@ -3,20 +3,14 @@
 //! It is a file of its own, because the token file is replaced at each refresh, and stays where it
 //! is. The kernel lets go of it when its holder ends, however it ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use tokio::time::{sleep, timeout};
 
-use crate::fs::network_file_system;
-use crate::state::is_still_at;
+use crate::fs::{self, LockFile, network_file_system};
 use crate::{Error, ErrorKind, Result};
-
-use super::suffixed;
 
 /// How long a refresh of others is waited for: longer than one takes with all its retries.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -32,13 +26,11 @@ pub(super) struct TokenLock {
 
 impl TokenLock {
     pub(super) async fn acquire(token_file: &Path) -> Result<Self> {
-        let path = suffixed(token_file, ".lock");
-        if let Some(dir) = path.parent() {
-            refuse_network(dir)?;
-        }
+        let path = fs::with_suffix(token_file, ".lock");
+        refuse_network(token_file)?;
         let acquired = timeout(PATIENCE, async {
             loop {
-                if let Some(file) = try_acquire(&path)? {
+                if let LockFile::Locked(file) = try_acquire(&path)? {
                     return Ok(Self { _file: file });
                 }
                 sleep(INTERVAL).await;
@@ -59,26 +51,8 @@ impl TokenLock {
     }
 }
 
-fn try_acquire(path: &Path) -> Result<Option<File>> {
-    let attempt = || -> io::Result<Option<File>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        // Between opening and locking, someone may have removed the file: then the next one would
-        // lock another, and two would believe that they are alone.
-        Ok(is_still_at(&file, path)?.then_some(file))
-    };
-    attempt().map_err(|error| {
+fn try_acquire(path: &Path) -> Result<LockFile> {
+    fs::try_lock(path).map_err(|error| {
         Error::new(
             ErrorKind::Io,
             format!("the lock {} cannot be taken", path.display()),
@@ -89,21 +63,15 @@ fn try_acquire(path: &Path) -> Result<Option<File>> {
     })
 }
 
-pub(super) fn refuse_network(dir: &Path) -> Result<()> {
-    let dir = if dir == Path::new("") {
-        Path::new(".")
-    } else {
-        dir
-    };
+pub(super) fn refuse_network(token_file: &Path) -> Result<()> {
+    let dir = fs::directory(token_file);
     // Where it cannot be told, what is done there will tell.
     match network_file_system(dir).unwrap_or(None) {
         None => Ok(()),
-        Some(kind) => Err(Error::new(
+        Some(kind) => Err(fs::on_network(
             ErrorKind::State,
-            format!(
-                "the token file's directory {} is on a network file system ({kind})",
-                dir.display()
-            ),
+            &format!("the token file's directory {}", dir.display()),
+            kind,
             "Keep it on a local disk: over a network the lock cannot be trusted, and two \
              refreshes with one token end the consent.",
         )),

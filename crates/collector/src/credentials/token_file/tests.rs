@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use secrecy::ExposeSecret;
@@ -98,12 +99,12 @@ async fn what_a_crash_left_behind_is_in_nobodys_way() {
     let place = Place::with_consent().await;
     let victim = place.0.path().join("victim");
     fs::write(&victim, "precious").expect("it");
-    symlink(&victim, place.0.path().join("acme.oauth.json.new")).expect("a link");
+    symlink(&victim, place.0.path().join(".acme.oauth.json.new")).expect("a link");
     place.file().create(kept("canary-2")).await.expect("it");
     let tokens = place.file().read().await.expect("it");
     assert_eq!(refresh_token(&tokens), "canary-2");
     assert_eq!(fs::read_to_string(&victim).expect("it"), "precious");
-    assert!(!place.names().contains(&"acme.oauth.json.new".to_owned()));
+    assert!(!place.names().contains(&".acme.oauth.json.new".to_owned()));
 }
 
 #[tokio::test]

@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::batch::Batch;
+use crate::fs::{self, OpenError};
 use crate::{Error, ErrorKind, Result};
 
 /// What stands behind the confirmed offset, measured against the batch that is due.
@@ -29,22 +28,11 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn open(path: &Path, create: bool) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(create)
-            .mode(0o640)
-            .custom_flags(
-                (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)
-                    .bits()
-                    .cast_signed(),
-            )
-            .open(path)?;
+    pub(super) fn open(path: &Path, create: bool) -> Result<Self, OpenError> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(create);
+        let file = fs::open(path, options.mode(0o640))?;
         let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::other("not a plain file"));
-        }
         Ok(Self {
             file,
             path: path.to_owned(),

@@ -1,14 +1,11 @@
 //! Appends lines to the file that the checkpoint names, behind its offset, and nowhere else.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Seek};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use confluence_audit_core::Timestamp;
-use rustix::io::Errno;
 
 use super::FileOptions;
 use super::batch::Batch;
@@ -16,7 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::disk::{DISK, Disk};
 use super::rotation;
 use super::target::Target;
-use crate::fs::sync_directory;
+use crate::fs::{self, OpenError, sync_directory};
 use crate::{Error, ErrorKind, Result};
 
 /// Some agents cut or drop lines that are longer; nobody is told but the operator who reads this.
@@ -55,10 +52,7 @@ impl Writer {
     }
 
     fn directory(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != OsStr::new("") => parent,
-            _ => Path::new("."),
-        }
+        fs::directory(&self.path)
     }
 
     /// Creates the file, empty, so that agents which begin a file that is new to them at its end
@@ -73,11 +67,10 @@ impl Writer {
         self.refuse_network()?;
         let good = format!("{} can be written", self.path.display());
         match Target::open(&self.path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.is(io::ErrorKind::NotFound) => {}
             opened => return self.regular(opened).map(|_| good),
         }
-        let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        rustix::fs::access(self.directory(), writable).map_err(|error| {
+        fs::check_writable(self.directory()).map_err(|error| {
             cannot_create(
                 format!("the output file {} cannot be created", self.path.display()),
                 "Make its directory writable for the user that collects.",
@@ -101,11 +94,10 @@ impl Writer {
             .with_source(error)
         })?;
         if let Some(kind) = network {
-            return Err(cannot_create(
-                format!(
-                    "the output file {} is on a network file system ({kind})",
-                    self.path.display()
-                ),
+            return Err(fs::on_network(
+                ErrorKind::OutputCreate,
+                &format!("the output file {}", self.path.display()),
+                kind,
                 "Write to a local disk and ship from there: over a network, appends of two \
                  machines cannot be kept apart, nor a failed write told from one that arrived.",
             ));
@@ -355,12 +347,12 @@ impl Writer {
     fn open_or_create(&self) -> Result<Target> {
         loop {
             match Target::open(&self.path, false) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.is(io::ErrorKind::NotFound) => {}
                 opened => return self.regular(opened).and_then(|it| self.own(it)),
             }
             match Target::open(&self.path, true) {
                 // Somebody was quicker, perhaps logrotate: what is there now is opened instead.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.is(io::ErrorKind::AlreadyExists) => {}
                 Ok(created) => {
                     sync_directory(self.directory())
                         .map_err(|error| created.failed("making its name durable", error))?;
@@ -387,10 +379,10 @@ impl Writer {
         Ok(target)
     }
 
-    fn regular(&self, opened: io::Result<Target>) -> Result<Target> {
+    fn regular(&self, opened: Result<Target, OpenError>) -> Result<Target> {
         opened.map_err(|error| {
             let path = self.path.display();
-            if Errno::from_io_error(&error) == Some(Errno::LOOP) {
+            if matches!(error, OpenError::Link) {
                 return cannot_create(
                     format!("the output file {path} is a symbolic link"),
                     "Name the file itself: a link could be turned to another file while it is \
@@ -409,7 +401,7 @@ impl Writer {
     /// The file with this inode under another name in the same directory.
     fn find_renamed(&self, ino: u64) -> Result<Option<Target>> {
         let dir = self.directory();
-        let unreadable = |path: &Path, error: io::Error| {
+        let unreadable = |path: &Path, error: OpenError| {
             Error::new(
                 ErrorKind::Io,
                 format!(
@@ -423,8 +415,8 @@ impl Writer {
             .with_source(error)
         };
         'look: loop {
-            for entry in fs::read_dir(dir).map_err(|error| unreadable(dir, error))? {
-                let entry = entry.map_err(|error| unreadable(dir, error))?;
+            for entry in std::fs::read_dir(dir).map_err(|error| unreadable(dir, error.into()))? {
+                let entry = entry.map_err(|error| unreadable(dir, error.into()))?;
                 if entry.ino() != ino {
                     continue;
                 }
@@ -432,7 +424,7 @@ impl Writer {
                     Ok(target) if target.ino == ino => return Ok(Some(target)),
                     // Renamed once more, or removed, since the directory was read.
                     Ok(_) => continue 'look,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue 'look,
+                    Err(error) if error.is(io::ErrorKind::NotFound) => continue 'look,
                     Err(error) => return Err(unreadable(&entry.path(), error)),
                 }
             }

@@ -4,9 +4,7 @@
 //! letter says is decided once: the letters that are due stand in the output's checkpoint before
 //! they are written, and what stands there is not sent again, whatever the service would say.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use confluence_audit_core::printable;
@@ -14,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::output::{Entry, FileOutput, Output, OutputName};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, fs};
 
 /// So much of due letters is kept in a checkpoint at a time, and at least one letter.
 const DUE: usize = 1 << 20;
@@ -97,8 +95,7 @@ impl DeadLetters {
         if self.makes_directory
             && let Some(parent) = self.path.parent()
         {
-            let made = DirBuilder::new().mode(0o700).recursive(true).create(parent);
-            made.map_err(|error| self.cannot_create(error))?;
+            fs::create_private_directory(parent).map_err(|error| self.cannot_create(error))?;
         }
         self.file.check().await.map(drop)
     }
@@ -176,9 +173,7 @@ impl DeadLetters {
 
     /// Makes the file if there is none, for its owner alone.
     fn create(&self) -> Result<()> {
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true).mode(0o600);
-        match options.open(&self.path) {
+        match fs::create_new(&self.path, 0o600) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(self.cannot_create(error))
             }
@@ -216,13 +211,12 @@ impl Letters {
 /// A name that is a file's, different for different outputs.
 fn file_name(output: &OutputName) -> String {
     let name = output.as_str();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if !name.is_empty() && name.len() <= 100 && name.chars().all(plain) {
+    if fs::is_name(name) && name.len() <= 100 {
         return format!("{name}.ndjson");
     }
     let hash = blake3::hash(name.as_bytes()).to_hex();
     let words: Vec<&str> = name
-        .split(|c| !plain(c))
+        .split(|c| !fs::is_name_char(c))
         .filter(|w| !w.is_empty())
         .collect();
     let words: String = words.join("-").chars().take(100).collect();
