@@ -93,7 +93,7 @@ fn a_dead_output_holds_up_no_other_kind_and_gets_all_when_it_lives_again() {
          [[site]]\nname = \"acme\"\nurl = \"{url}\"\napi_url = \"{url}\"\n\
          auth = {{ kind = \"api-token\", email = \"{EMAIL}\", token_file = \"secrets/token\" }}\n\
          [[output]]\nkind = \"file\"\npath = \"flattened.json\"\nrotate_size = \"300KiB\"\n\
-         rotate_compress = \"zstd\"\n\
+         rotate_compress = \"gzip\"\n\
          [[output]]\nkind = \"syslog\"\naddress = \"tcp://127.0.0.1:{port}\"\n\
          [[output]]\nkind = \"syslog\"\nname = \"dead\"\naddress = \"tcp://127.0.0.1:{dead_port}\"\n"
     );

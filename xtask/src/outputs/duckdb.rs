@@ -41,7 +41,7 @@ pub(crate) fn run(program: &Path, services: &Services) -> Result {
             file(
                 "raw.json",
                 "raw",
-                "rotate_size = \"2MiB\"\nrotate_compress = \"zstd\"\n",
+                "rotate_size = \"2MiB\"\nrotate_compress = \"gzip\"\n",
             ),
             file(
                 "ecs.json",

@@ -118,11 +118,10 @@ fn read_rotation(section: &mut Section<'_>) -> Result<Rotation> {
         rotation.compression = match text.value {
             "none" => Compression::None,
             "gzip" => Compression::Gzip,
-            "zstd" => Compression::Zstd,
             other => {
                 return Err(text.mistake(
                     &format!("there is no compression `{}`", other.escape_debug()),
-                    "Write \"zstd\", \"gzip\" or \"none\".",
+                    "Write \"gzip\" or \"none\".",
                 ));
             }
         };

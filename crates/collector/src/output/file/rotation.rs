@@ -7,9 +7,9 @@
 //! leaves the plain one, which is compressed again.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::fs::{File, Permissions};
+use std::io::{self, BufReader, BufWriter};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use flate2::write::GzEncoder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::fs::sync_directory;
+use crate::fs::{self, NewFile};
 
 /// The length of a time in a name: `20260131T235959Z`.
 const STAMP: usize = 16;
@@ -46,8 +46,6 @@ pub enum Compression {
     None,
     /// With gzip.
     Gzip,
-    /// With Zstandard.
-    Zstd,
 }
 
 impl Rotation {
@@ -83,16 +81,11 @@ impl Rotation {
 
     /// Compresses what was put aside before the last time, and removes what is too old.
     pub(super) fn tidy(&self, path: &Path) -> io::Result<()> {
-        let extension = match self.compression {
-            Compression::None => None,
-            Compression::Gzip => Some(".gz"),
-            Compression::Zstd => Some(".zst"),
-        };
-        if let Some(extension) = extension {
+        if self.compression == Compression::Gzip {
             let aside = Aside::of(path)?;
             let older = aside.len().saturating_sub(1);
             for file in aside.iter().take(older).filter(|file| file.is_plain) {
-                self.compress(&file.path, extension)?;
+                compress(&file.path)?;
             }
         }
         if let Some(keep) = self.keep {
@@ -100,65 +93,29 @@ impl Rotation {
             let surplus = aside.len().saturating_sub(keep);
             for old in &aside[..surplus] {
                 tracing::info!(path = %old.path.display(), "removing an old output file");
-                fs::remove_file(&old.path)?;
+                std::fs::remove_file(&old.path)?;
             }
         }
         Ok(())
     }
+}
 
-    fn compress(&self, plain: &Path, extension: &str) -> io::Result<()> {
-        let name = plain.file_name().unwrap_or_default();
-        let mut unfinished = OsStr::new(".").to_owned();
-        unfinished.push(name);
-        unfinished.push(".part");
-        let unfinished = plain.with_file_name(unfinished);
-        let mut finished = plain.as_os_str().to_owned();
-        finished.push(extension);
-
-        let source = File::open(plain)?;
-        let meta = source.metadata()?;
-        // What a process left that died here is of no use.
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let drain = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        let drain = self.pack(source, drain)?;
-        let made = drain.metadata()?;
-        if (made.uid(), made.gid()) != (meta.uid(), meta.gid()) {
-            fchown(&drain, Some(meta.uid()), Some(meta.gid()))?;
-        }
-        drain.set_permissions(Permissions::from_mode(meta.mode() & 0o7777))?;
-        drain.sync_all()?;
-        fs::rename(&unfinished, &finished)?;
-        sync_directory(directory(plain))?;
-        fs::remove_file(plain)
-    }
-
-    fn pack(&self, source: File, drain: File) -> io::Result<File> {
-        let mut source = BufReader::with_capacity(1 << 17, source);
-        let drain = BufWriter::with_capacity(1 << 17, drain);
-        let mut drain = match self.compression {
-            Compression::None => drain,
-            Compression::Gzip => {
-                let mut packer = GzEncoder::new(drain, GzipLevel::default());
-                io::copy(&mut source, &mut packer)?;
-                packer.finish()?
-            }
-            Compression::Zstd => {
-                let mut packer = zstd::Encoder::new(drain, 0)?;
-                packer.include_checksum(true)?;
-                io::copy(&mut source, &mut packer)?;
-                packer.finish()?
-            }
-        };
-        drain.flush()?;
-        drain.into_inner().map_err(io::IntoInnerError::into_error)
-    }
+fn compress(plain: &Path) -> io::Result<()> {
+    let source = File::open(plain)?;
+    let meta = source.metadata()?;
+    let packed = NewFile::create(&fs::with_suffix(plain, ".gz"), 0o600)?;
+    let mut packer = GzEncoder::new(
+        BufWriter::with_capacity(1 << 17, packed),
+        GzipLevel::default(),
+    );
+    io::copy(&mut BufReader::with_capacity(1 << 17, source), &mut packer)?;
+    let packed = packer.finish()?.into_inner();
+    let packed = packed.map_err(io::IntoInnerError::into_error)?;
+    fs::give_to_owner_of(&meta, packed.file())?;
+    let mode = Permissions::from_mode(meta.mode() & 0o7777);
+    packed.file().set_permissions(mode)?;
+    packed.persist()?;
+    std::fs::remove_file(plain)
 }
 
 /// Renames the file to a name that nothing has, behind all that were put aside before.
@@ -182,7 +139,7 @@ pub(super) fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
 fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // The file system does not know how; nobody else gives such names.
-        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => std::fs::rename(from, to),
         renamed => Ok(renamed?),
     }
 }
@@ -199,7 +156,7 @@ impl Aside {
     /// All that were put aside from this path, the oldest first.
     fn of(path: &Path) -> io::Result<Vec<Self>> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(directory(path))? {
+        for entry in std::fs::read_dir(fs::directory(path))? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_str().zip(path.file_name().and_then(OsStr::to_str));
@@ -214,13 +171,6 @@ impl Aside {
         }
         all.sort_by(|a, b| (&a.key, a.is_plain).cmp(&(&b.key, b.is_plain)));
         Ok(all)
-    }
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != OsStr::new("") => parent,
-        _ => Path::new("."),
     }
 }
 
