@@ -67,12 +67,12 @@ pub fn start(program: &str, form: Option<Form>, level: Level) {
     let journal = form.is_none().then(|| journal::layer(program)).flatten();
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     match (journal, form) {
-        (Some(journal), _) => registry.with(Repeats::new(journal)).init(),
-        (None, Some(Form::Json)) => registry.with(Repeats::new(lines.json())).init(),
+        (Some(journal), _) => registry.with(journal).with(Repeats::default()).init(),
+        (None, Some(Form::Json)) => registry.with(lines.json()).with(Repeats::default()).init(),
         (None, _) => {
             let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let lines = lines.with_ansi(colour).with_target(false);
-            registry.with(Repeats::new(lines)).init();
+            registry.with(lines).with(Repeats::default()).init();
         }
     }
 }

@@ -1,85 +1,83 @@
-//! The same warning of the same site, again and again: said once in a while, and counted.
+//! Suppresses repeats: the same warning of the same site is logged once in ten minutes, and
+//! counted.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// So long a warning is not said again.
+/// So long a warning is not logged again.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// So many warnings are remembered; more at once are all said.
+/// So many warnings are remembered; more at once are all logged.
 const MOST: usize = 4096;
 
-/// What says how often a warning was not said, which is itself never held back.
+/// What tells how often a warning was suppressed, which is itself never suppressed.
 const TARGET: &str = "confluence_audit::repeats";
 
-/// Lets a warning or an error through once in a while.
-pub(super) struct Repeats<L> {
-    inner: L,
-    said: Mutex<Said>,
-}
-
-impl<L> Repeats<L> {
-    pub(super) fn new(inner: L) -> Self {
-        Self {
-            inner,
-            said: Mutex::default(),
-        }
-    }
-}
-
-/// When each was said last, and how often it was not said since then.
+/// Lets a warning or an error through to all layers once in a while. It belongs outside of those
+/// that write, so that its own line comes behind theirs.
 #[derive(Debug, Default)]
-struct Said(HashMap<u64, (Instant, u64)>);
+pub(super) struct Repeats(Mutex<Logged>);
 
-impl Said {
-    /// How often it was held back since it was last said, if it is to be said now.
-    fn say(&mut self, key: u64, now: Instant) -> Option<u64> {
-        if let Some((at, held)) = self.0.get_mut(&key)
-            && now.saturating_duration_since(*at) < QUIET
-        {
-            *held += 1;
-            return None;
+/// When each was logged last, and how often it was suppressed since then.
+#[derive(Debug, Default)]
+struct Logged(HashMap<u64, (Instant, u64)>);
+
+impl Logged {
+    /// Whether it is to be logged now.
+    fn is_due(&mut self, key: u64, now: Instant) -> bool {
+        if let Some((at, suppressed)) = self.0.get_mut(&key) {
+            if now.saturating_duration_since(*at) < QUIET {
+                *suppressed += 1;
+                return false;
+            }
+            *at = now;
+            return true;
         }
         if self.0.len() >= MOST {
             let is_fresh = |at: Instant| now.saturating_duration_since(at) < QUIET;
             self.0.retain(|_, (at, _)| is_fresh(*at));
         }
-        if self.0.len() >= MOST {
-            return Some(0);
+        if self.0.len() < MOST {
+            self.0.insert(key, (now, 0));
         }
-        let before = self.0.insert(key, (now, 0));
-        Some(before.map_or(0, |(_, held)| held))
+        true
+    }
+
+    /// How often it was suppressed before it became due.
+    fn take_suppressed(&mut self, key: u64) -> u64 {
+        let entry = self.0.get_mut(&key);
+        entry.map_or(0, |(_, suppressed)| std::mem::take(suppressed))
     }
 }
 
-impl<S: Subscriber, L: Layer<S>> Layer<S> for Repeats<L> {
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let metadata = event.metadata();
-        if *metadata.level() > Level::WARN || metadata.target() == TARGET {
-            return self.inner.on_event(event, context);
-        }
-        let mut essence = Essence::default();
-        event.record(&mut essence);
-        let key = essence.key(metadata);
-        let held = self
-            .said
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .say(key, Instant::now());
-        let Some(held) = held else {
+impl Repeats {
+    fn logged(&self) -> MutexGuard<'_, Logged> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Repeats {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let Some(essence) = Essence::of(event) else {
+            return true;
+        };
+        let key = essence.key(event.metadata());
+        self.logged().is_due(key, Instant::now())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let Some(essence) = Essence::of(event) else {
             return;
         };
-        self.inner.on_event(event, context);
+        let held = self.logged().take_suppressed(essence.key(event.metadata()));
         if held > 0 {
             let Essence { site, output, .. } = essence;
             tracing::warn!(
@@ -88,34 +86,6 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for Repeats<L> {
                 "the same was the case {held} times more since it was last said"
             );
         }
-    }
-
-    fn on_register_dispatch(&self, subscriber: &tracing::Dispatch) {
-        self.inner.on_register_dispatch(subscriber);
-    }
-
-    fn on_layer(&mut self, subscriber: &mut S) {
-        self.inner.on_layer(subscriber);
-    }
-
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.inner.register_callsite(metadata)
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        self.inner.enabled(metadata, context)
-    }
-
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.inner.on_new_span(attributes, id, context);
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.inner.on_record(id, values, context);
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        self.inner.on_close(id, context);
     }
 }
 
@@ -130,6 +100,17 @@ struct Essence {
 }
 
 impl Essence {
+    /// That of a warning or an error; `None` for what is never suppressed.
+    fn of(event: &Event<'_>) -> Option<Self> {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::WARN || metadata.target() == TARGET {
+            return None;
+        }
+        let mut essence = Self::default();
+        event.record(&mut essence);
+        Some(essence)
+    }
+
     fn key(&self, metadata: &Metadata<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
         (metadata.file(), metadata.line()).hash(&mut hasher);
@@ -170,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes down what it is told.
+    /// Keeps what it is given.
     #[derive(Clone, Default)]
     struct Notes(Arc<Mutex<Vec<String>>>);
 
@@ -189,7 +170,9 @@ mod tests {
     #[test]
     fn a_warning_is_said_once_for_each_site_and_passes_are_all_said() {
         let notes = Notes::default();
-        let subscriber = tracing_subscriber::registry().with(Repeats::new(notes.clone()));
+        let subscriber = tracing_subscriber::registry()
+            .with(notes.clone())
+            .with(Repeats::default());
         tracing::subscriber::with_default(subscriber, || {
             for attempt in 0..3 {
                 for site in ["acme", "other"] {
@@ -198,32 +181,35 @@ mod tests {
                 tracing::info!(site = "acme", "pass done");
             }
         });
-        let said = notes.0.lock().unwrap().clone();
-        let of = |what: &str| said.iter().filter(|line| line.contains(what)).count();
-        assert_eq!((of("acme failed"), of("other failed")), (1, 1), "{said:?}");
+        let lines = notes.0.lock().unwrap().clone();
+        let of = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+        assert_eq!((of("acme failed"), of("other failed")), (1, 1), "{lines:?}");
         assert_eq!(of("pass done"), 3);
     }
 
     #[test]
     fn after_a_while_it_is_said_again_with_how_often_it_was_not() {
-        let (mut said, now) = (Said::default(), Instant::now());
-        assert_eq!(said.say(1, now), Some(0));
-        assert_eq!(said.say(1, now), None);
-        assert_eq!(said.say(1, now + QUIET / 2), None);
-        assert_eq!(said.say(2, now), Some(0));
-        assert_eq!(said.say(1, now + QUIET), Some(2));
-        assert_eq!(said.say(1, now + QUIET), None);
+        let (mut logged, now) = (Logged::default(), Instant::now());
+        assert!(logged.is_due(1, now));
+        assert_eq!(logged.take_suppressed(1), 0);
+        assert!(!logged.is_due(1, now));
+        assert!(!logged.is_due(1, now + QUIET / 2));
+        assert!(logged.is_due(2, now));
+        assert!(logged.is_due(1, now + QUIET));
+        assert_eq!(logged.take_suppressed(1), 2);
+        assert_eq!(logged.take_suppressed(1), 0);
+        assert!(!logged.is_due(1, now + QUIET));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let (mut said, now) = (Said::default(), Instant::now());
+        let (mut logged, now) = (Logged::default(), Instant::now());
         for key in 0..10_000 {
-            assert_eq!(said.say(key, now), Some(0));
+            assert!(logged.is_due(key, now));
         }
-        assert_eq!(said.0.len(), MOST);
-        assert_eq!(said.say(0, now), None);
-        assert_eq!(said.say(10_001, now + QUIET), Some(0));
-        assert_eq!(said.0.len(), 1);
+        assert_eq!(logged.0.len(), MOST);
+        assert!(!logged.is_due(0, now));
+        assert!(logged.is_due(10_001, now + QUIET));
+        assert_eq!(logged.0.len(), 1);
     }
 }
