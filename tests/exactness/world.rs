@@ -201,11 +201,8 @@ impl World {
         let cloud_id = CloudId::new(self.sim.cloud_id()).unwrap();
         let token = ApiToken::new(origin.clone(), EMAIL, API_TOKEN.into()).unwrap();
         let address = SiteAddress::gateway(origin, &cloud_id);
-        Site {
-            name: "sim".into(),
-            id: SiteId::new(cloud_id.as_str()),
-            client: AuditClient::new(http, address, Arc::new(token)),
-        }
+        let client = AuditClient::new(http, address, Arc::new(token));
+        Site::new("sim", SiteId::new(cloud_id.as_str()), client)
     }
 
     pub(crate) fn insert(&self, count: usize, late_by: Duration, twins: bool) {

@@ -1,26 +1,52 @@
 //! `export`: a part of the log to a file or to standard output, without any state.
 
-mod lines;
-
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::export::{Export, export};
+use confluence_audit_collector::config::{Format, When};
+use confluence_audit_collector::export::{Export, Lines, export};
 use confluence_audit_collector::fs::{self, NewFile};
-use confluence_audit_collector::site::connect;
 use confluence_audit_collector::{Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, printable_json};
 
-use self::lines::Lines;
-use crate::args::{ExportArgs, SiteArgs};
+use crate::options::{self, SiteArgs};
 use crate::report::Failure;
-use crate::settings::Settings;
+use crate::settings;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Only records at or after T: RFC 3339, a date, epoch milliseconds, or an age such as `7d`
+    #[arg(long, value_name = "T", value_parser = options::when)]
+    pub(crate) since: Option<When>,
+    /// Only records at or before T
+    #[arg(long, value_name = "T", value_parser = options::when)]
+    pub(crate) until: Option<When>,
+    /// Only records one of whose values holds S
+    #[arg(long, value_name = "S")]
+    pub(crate) search: Option<String>,
+    /// No more than N records
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// The newest record first instead of the oldest
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+    /// How many parts of the log are read at the same time [default: 1, or as configured]
+    #[arg(long, value_name = "N", value_parser = options::jobs, conflicts_with = "newest_first")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// The file to write, replaced at once when it is complete; `-` is standard output
+    #[arg(long, value_name = "F", default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// How a record is written
+    #[arg(long, value_name = "X", value_parser = options::format_name(), default_value = "raw")]
+    pub(crate) format: Format,
+}
 
 pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Failure> {
-    let settings = Settings::read(site_args)?;
-    let config = settings.only_site()?;
+    let setup = settings::read(site_args)?;
+    let config = settings::only_site(&setup.config)?;
     let runtime = SystemRuntime;
     let now = runtime.now();
     let what = Export {
@@ -29,10 +55,10 @@ pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Fa
         search: args.search,
         limit: args.limit,
         newest_first: args.newest_first,
-        jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
+        jobs: args.jobs.unwrap_or(setup.config.collect.jobs),
     };
     let mut sink = Sink::open(&args.output)?;
-    let site = connect(&settings.http, config, settings.credentials_dir.as_deref()).await?;
+    let site = setup.sites.connect(config).await?;
     let mut lines = Lines::new(args.format, config, &site.id);
     if let Some(header) = args.format.header()
         && let Err(error) = sink.write(header.as_bytes())

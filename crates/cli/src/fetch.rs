@@ -1,75 +1,92 @@
 //! `fetch`: one pass over each site, under the lock.
 
-mod dry_run;
 mod metrics;
-mod summary;
 
-use std::path::Path;
-use std::time::Instant;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
-use confluence_audit_collector::config::{OutputConfig, OutputKind, SiteConfig, Start};
-use confluence_audit_collector::delivery::Target;
-use confluence_audit_collector::delivery::{Delivery, OutputStatus, SiteNames};
-use confluence_audit_collector::metrics::Figures;
-use confluence_audit_collector::pass::{PassOptions, PassSummary, collect};
-use confluence_audit_collector::site::{Site, connect_known, forget_if_wrong, remember};
-use confluence_audit_collector::spool::{Spool, SqliteSpool};
-use confluence_audit_collector::state::{LastPass, Lock};
-use confluence_audit_collector::{Error, ErrorKind, Result, SiteId};
-use confluence_audit_core::{Runtime, SystemRuntime};
+use clap::ValueEnum;
+use confluence_audit_collector::Error;
+use confluence_audit_collector::config::{Format, OutputConfig, OutputKind, When};
+use confluence_audit_collector::logging::Form;
+use confluence_audit_collector::pass::{PassOptions, PassSummary};
+use confluence_audit_collector::run::{Delivered, RunSummary, dry_run, run as collect};
+use confluence_audit_core::printable;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::metrics::Line;
-use self::summary::Summary;
-use crate::args::{FetchArgs, LogFormat, SiteArgs};
+use crate::options::{self, SiteArgs};
 use crate::progress::Progress;
 use crate::report::{self, Failure};
-use crate::settings::{self, Settings};
+use crate::settings;
 
-pub(crate) async fn run(
-    site_args: &SiteArgs,
-    args: FetchArgs,
-    log_format: LogFormat,
-) -> std::result::Result<(), Failure> {
-    let began = Instant::now();
-    let settings = Settings::read(site_args)?;
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct FetchArgs {
+    /// Where the first run begins: RFC 3339, a date, epoch milliseconds, or an age such as `7d`.
+    /// Without it everything that the site retains is read; later runs go on where the last ended
+    #[arg(long, value_name = "T", value_parser = options::when)]
+    pub(crate) since: Option<When>,
+    /// The file to append to, in place of the configured outputs; `-` is standard output, and the
+    /// summary then goes to standard error [default: flattened.json]
+    #[arg(long, value_name = "F")]
+    pub(crate) output: Option<PathBuf>,
+    /// How a record is written
+    #[arg(long, value_name = "X", value_parser = options::format_name(), default_value = "raw")]
+    #[arg(requires = "output")]
+    pub(crate) format: Format,
+    /// How many parts of the log are read at the same time [default: 1, or as configured]
+    #[arg(long, value_name = "N", value_parser = options::jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Write what the run did for the textfile collector of `node_exporter`, added to what the file
+    /// says of the runs before
+    #[arg(long, value_name = "F", conflicts_with = "dry_run")]
+    pub(crate) metrics_file: Option<PathBuf>,
+    /// Read and count what a run would deliver, and write nothing: no state, no lock, no output
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The summary's form: a last line for people, or one JSON object
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) summary: SummaryFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SummaryFormat {
+    /// `Flattened N records into PATH`
+    Text,
+    /// One object
+    Json,
+}
+
+pub(crate) async fn run(site_args: &SiteArgs, args: FetchArgs, form: Form) -> Result<(), Failure> {
+    let setup = settings::read(site_args)?;
     let given = args.output.as_deref().map(settings::output).transpose()?;
     let given = given.map(|output| OutputConfig {
         format: args.format,
         ..output
     });
-    let outputs = settings.outputs(given)?;
-    let start = args.since.map_or(settings.config.collect.start, Start::At);
-    let collecting = PassOptions {
-        start: match start {
-            Start::Retained => None,
-            Start::At(when) => Some(when.at(SystemRuntime.now())),
-        },
-        schedule: settings.config.collect.reread.clone(),
-        jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
-        spool_limit: settings.config.state.spool_limit,
-    };
+    let outputs = settings::outputs(&setup.config, given)?;
+    let now = setup.runtime().now();
+    let mut options = PassOptions::of(&setup.config, now);
+    options.start = args.since.map(|since| since.at(now)).or(options.start);
+    options.jobs = args.jobs.unwrap_or(options.jobs);
     // Who rotates a file tells its writer so by this signal, which would end the run. Each batch
     // looks where the output's path leads now, so there is nothing else to do.
     let _hangups = signal(SignalKind::hangup()).map_err(Failure::internal)?;
-    let End { summary, failures } = if args.dry_run {
-        dry_run::run(&settings, &outputs, &collecting, began).await?
+    let (summary, failures) = if args.dry_run {
+        dry_run(&setup, &outputs, &options, watch).await?
     } else {
-        let file = args.metrics_file.as_deref();
-        pass(&settings, &outputs, &collecting, began, file).await?
+        let mut run = collect(&setup, &outputs, &options, watch).await?;
+        if let Some(file) = &args.metrics_file {
+            let figures = metrics::of_run(&run).await?;
+            if let Err(error) = metrics::write(&figures, file) {
+                run.add_failure(error);
+            }
+        }
+        run.end()
     };
-    let complete = failures.is_empty();
-    // Where records go, nothing else does.
-    let is_taken = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
-    if outputs.iter().any(is_taken) {
-        // There is nowhere left to complain.
-        let _ = summary.print(std::io::stderr(), args.summary, complete);
-    } else {
-        let printed = summary.print(std::io::stdout().lock(), args.summary, complete);
-        printed.map_err(Failure::stdout)?;
-    }
+    print_summary(&summary, &failures, &outputs, args.summary)?;
     for failure in &failures {
-        report::say(failure, log_format);
+        report::say(failure, form);
     }
     match failures.first() {
         Some(first) => Err(Failure::Said(first.exit_code())),
@@ -77,171 +94,51 @@ pub(crate) async fn run(
     }
 }
 
-/// How a run ended: what it did, and what failed without ending it. The first failure gives the
-/// exit code.
-struct End {
-    summary: Summary,
-    failures: Vec<Error>,
+/// Shows how far a site is read.
+fn watch(site: &str) -> impl FnMut(&PassSummary) + use<> {
+    let mut progress = Progress::new(site);
+    move |found| progress.show(found)
 }
 
-async fn pass(
-    settings: &Settings,
+fn print_summary(
+    summary: &RunSummary,
+    failures: &[Error],
     outputs: &[OutputConfig],
-    collecting: &PassOptions,
-    began: Instant,
-    metrics_file: Option<&Path>,
-) -> Result<End> {
-    let lock = Lock::acquire(settings.state_dir())?;
-    let spool = SqliteSpool::open(lock.dir())?;
-    let mut run = Run {
-        settings,
-        collecting,
-        spool: &spool,
-        lines: settings
-            .config
-            .sites
-            .iter()
-            .map(|_| Line::new(settings))
-            .collect(),
-        found: vec![PassSummary::default(); settings.config.sites.len()],
-        summary: Summary::new(false),
-        failures: Vec::new(),
-    };
-    let sites = run.find_sites().await?;
-    let ids: Vec<_> = sites
-        .iter()
-        .map(|(site, id, _)| (*site, id.clone()))
-        .collect();
-    let targets = Target::of(outputs, &ids)?;
-    let surroundings = settings.surroundings();
-    let routes = targets.iter().map(|target| target.route(&surroundings));
-    let mut delivery = Delivery::prepare(routes.collect(), &spool).await?;
-    let mut labels = SiteNames::default();
-    for (site, id) in &ids {
-        if let Some(id) = id {
-            labels.add(id.clone(), site);
-        }
+    format: SummaryFormat,
+) -> Result<(), Failure> {
+    let is_complete = failures.is_empty();
+    // Where records go, nothing else does.
+    let is_stdout = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
+    if outputs.iter().any(is_stdout) {
+        // There is nowhere left to complain.
+        let _ = print(summary, io::stderr(), format, is_complete);
+        return Ok(());
     }
-    delivery.set_site_names(labels);
-    // Where nothing can be written to, nothing is asked for.
-    if !delivery.has_stopped() {
-        // What an earlier run left goes out, whether or not there is a site to read.
-        delivery.drain(&spool, &SystemRuntime).await?;
-        for (index, (config, _, site)) in sites.iter().enumerate() {
-            if let Some(site) = site
-                && !run.collect(index, config, site, &mut delivery).await?
-            {
-                break;
-            }
-        }
-    }
-    let standings = delivery.progress().outputs();
-    if let Some(file) = metrics_file {
-        let ids = ids.iter().map(|(_, id)| id.as_ref());
-        let figures = run.figures(ids, &standings).await?;
-        run.failures.extend(metrics::write(&figures, file).err());
-    }
-    let Run {
-        mut summary,
-        mut failures,
-        lines,
-        ..
-    } = run;
-    failures.extend(delivery.take_failures());
-    for (target, standing) in targets.into_iter().zip(standings) {
-        summary.add_output(target.shown, standing.delivered);
-    }
-    summary.add_requests(lines.iter().map(|line| &line.http), began.elapsed());
-    Ok(End { summary, failures })
+    print(summary, io::stdout().lock(), format, is_complete).map_err(Failure::stdout)
 }
 
-/// A run under way.
-struct Run<'a> {
-    settings: &'a Settings,
-    collecting: &'a PassOptions,
-    spool: &'a dyn Spool,
-    /// One for each configured site, and so is what was found there.
-    lines: Vec<Line>,
-    found: Vec<PassSummary>,
-    summary: Summary,
-    failures: Vec<Error>,
-}
-
-impl<'a> Run<'a> {
-    /// The configured sites: the id of each that is known or can be found, and each that can be
-    /// read.
-    async fn find_sites(&mut self) -> Result<Vec<(&'a SiteConfig, Option<SiteId>, Option<Site>)>> {
-        let (settings, spool) = (self.settings, self.spool);
-        let credentials = settings.credentials_dir.as_deref();
-        let mut sites = Vec::new();
-        for (index, config) in settings.config.sites.iter().enumerate() {
-            let http = self.lines[index].http.clone();
-            let (id, site) = connect_known(&http, config, Some(spool), credentials).await;
-            if let Ok(site) = &site {
-                remember(config, site, spool).await?;
-            }
-            let site = site.map_err(|error| self.fail(config, &PassSummary::default(), error));
-            sites.push((config, id, site.ok()));
-        }
-        Ok(sites)
+fn print(
+    summary: &RunSummary,
+    mut out: impl Write,
+    format: SummaryFormat,
+    is_complete: bool,
+) -> io::Result<()> {
+    if format == SummaryFormat::Json {
+        serde_json::to_writer(&mut out, summary)?;
+        return writeln!(out);
     }
-
-    async fn figures(
-        &self,
-        ids: impl Iterator<Item = Option<&SiteId>>,
-        outputs: &[OutputStatus],
-    ) -> Result<Figures> {
-        let mut sites = Vec::new();
-        let all = self.settings.config.sites.iter().zip(ids);
-        for ((config, id), (line, found)) in all.zip(self.lines.iter().zip(&self.found)) {
-            let site = metrics::of_site(self.settings, config, id, line, found, self.spool);
-            sites.push(site.await?);
-        }
-        metrics::of_run(sites, outputs, self.spool).await
-    }
-
-    fn fail(&mut self, site: &SiteConfig, found: &PassSummary, error: Error) {
-        self.note_last_pass(site, found, Some(&error));
-        self.summary.add_site(&site.name, found, Some(&error));
-        self.failures.push(error);
-    }
-
-    /// For `status`.
-    fn note_last_pass(&self, site: &SiteConfig, found: &PassSummary, error: Option<&Error>) {
-        let (dir, now) = (self.settings.state_dir(), SystemRuntime.now());
-        LastPass::note(dir, &site.name, now, found, error);
-    }
-
-    /// Collects from one site; `false` when it is of no use to try another one.
-    async fn collect(
-        &mut self,
-        index: usize,
-        config: &SiteConfig,
-        site: &Site,
-        delivery: &mut Delivery,
-    ) -> Result<bool> {
-        let mut progress = Progress::new(&site.name);
-        let mut found = PassSummary::default();
-        let show = |now: &PassSummary| {
-            found = *now;
-            progress.show(now);
-        };
-        let (spool, collecting) = (self.spool, self.collecting);
-        let done = collect(site, spool, delivery, collecting, &SystemRuntime, show).await;
-        drop(progress);
-        self.found[index] = *done.as_ref().unwrap_or(&found);
-        match done {
-            Ok(found) => {
-                self.note_last_pass(config, &found, None);
-                self.summary.add_site(&site.name, &found, None);
-                Ok(true)
-            }
-            Err(error) => {
-                forget_if_wrong(&error, config, spool).await?;
-                let goes_on = matches!(error.kind(), ErrorKind::Service(_));
-                self.fail(config, &found, error);
-                Ok(goes_on)
-            }
+    // After a failure a line of nothing would say that all is well.
+    let is_due = |output: &&Delivered| is_complete || output.records > 0;
+    for Delivered { output, records } in summary.outputs.iter().filter(is_due) {
+        let output = printable(output, 4096);
+        if summary.dry_run {
+            writeln!(
+                out,
+                "Dry run: would flatten {records} records into {output}; nothing was written"
+            )?;
+        } else {
+            writeln!(out, "Flattened {records} records into {output}")?;
         }
     }
+    Ok(())
 }

@@ -1,12 +1,12 @@
 //! `generate`: what a host needs beside the program, filled in for its configuration: the
 //! configuration itself, systemd's units, logrotate's rule, completions and manual pages.
 //!
-//! The files of `packaging/` are the templates. They are whole and valid as they stand there, which
-//! is how packages install them; here, single lines of them are changed.
+//! The files of `packaging/` are whole and valid as they stand there, which is how packages install
+//! them. Units are printed as they are, with drop-ins beside them; of the others single lines are
+//! changed.
 
 mod completions;
 mod config;
-mod host;
 mod index_template;
 mod lines;
 mod logrotate;
@@ -18,10 +18,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap_complete::Shell;
+use confluence_audit_collector::config::default_config_file;
 use confluence_audit_collector::fs::NewFile;
-use confluence_audit_collector::{Error, ErrorKind, Result};
+use confluence_audit_collector::host::{self, Host};
+use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 
-use crate::args::SiteArgs;
+use crate::options::SiteArgs;
 use crate::report::Failure;
 
 /// What is generated.
@@ -128,7 +130,7 @@ pub(crate) fn run(site: &SiteArgs, command: GenerateCommand) -> std::result::Res
             drop_in,
             place,
         } => {
-            let host = host::Host::read(site, user, group)?;
+            let host = host(site, user, group)?;
             let files = if drop_in {
                 systemd::drop_ins(&host)
             } else {
@@ -137,7 +139,7 @@ pub(crate) fn run(site: &SiteArgs, command: GenerateCommand) -> std::result::Res
             (files?, place)
         }
         GenerateCommand::Logrotate { user, group, place } => {
-            let host = host::Host::read(site, user, group)?;
+            let host = host(site, user, group)?;
             (vec![logrotate::rule(&host)?], place)
         }
         GenerateCommand::IndexTemplate {
@@ -164,6 +166,28 @@ pub(crate) fn run(site: &SiteArgs, command: GenerateCommand) -> std::result::Res
         }
         None => print(&files).map_err(Failure::stdout),
     }
+}
+
+/// Takes it from the configuration file; where there is none, from what packages install.
+fn host(args: &SiteArgs, user: String, group: Option<String>) -> Result<Host> {
+    let file = args.config.clone().or_else(default_config_file);
+    let (config, file) = match file {
+        Some(file) => {
+            let file = std::path::absolute(&file).unwrap_or(file);
+            (Config::load(&file)?, file)
+        }
+        None => (Config::default(), PathBuf::from(host::CONFIG)),
+    };
+    let state = args.state_dir.as_deref().or(config.state.dir.as_deref());
+    let mut host = Host::of(&config, state, &file)?;
+    host.group = group.unwrap_or_else(|| user.clone());
+    host.user = user;
+    if let Ok(program) = std::env::current_exe()
+        && let Some(folder) = program.parent()
+    {
+        folder.clone_into(&mut host.programs);
+    }
+    Ok(host)
 }
 
 fn print(files: &[File]) -> io::Result<()> {
@@ -227,21 +251,6 @@ fn no_such_line(what: &str) -> Error {
         format!("the template has no line for `{what}`"),
         "Please report it.",
     )
-}
-
-fn checked(path: &Path) -> Result<&str> {
-    path.to_str()
-        .filter(|text| !text.chars().any(char::is_control))
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                format!(
-                    "the path {} cannot stand in a file of settings",
-                    path.display()
-                ),
-                "Choose one without control characters, in UTF-8.",
-            )
-        })
 }
 
 #[cfg(test)]

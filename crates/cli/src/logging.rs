@@ -1,8 +1,9 @@
 //! What of the flags decides how much is logged, and how.
 
-use confluence_audit_collector::logging::{self, Form, Level};
+use confluence_audit_collector::logging::{self, Level};
 
-use crate::args::{LogArgs, LogFormat};
+use crate::options::LogArgs;
+use crate::report::PROGRAM;
 
 /// Starts logging: warnings, and with `-v` what each pass does, for our own crates; with `-vv`
 /// the libraries' too. `RUST_LOG` beats the flags.
@@ -13,9 +14,5 @@ pub(crate) fn start(args: LogArgs) {
         LogArgs { verbose: 1, .. } => Level::Details,
         LogArgs { .. } => Level::Everything,
     };
-    let form = args.log_format.map(|format| match format {
-        LogFormat::Text => Form::Text,
-        LogFormat::Json => Form::Json,
-    });
-    logging::start("confluence-audit", form, level);
+    logging::start(PROGRAM, args.log_format.map(Into::into), level);
 }

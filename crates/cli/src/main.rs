@@ -6,6 +6,7 @@ mod export;
 mod fetch;
 mod generate;
 mod logging;
+mod options;
 mod progress;
 mod report;
 mod settings;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use confluence_audit_collector::credentials::secret;
 
 use args::{Args, Command};
+use report::Failure;
 
 fn main() -> ExitCode {
     secret::forbid_core_dumps();
@@ -27,11 +29,19 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     logging::start(args.logging);
-    let format = args.logging.format();
-    report::outcome(run(args), format)
+    let form = args.logging.form();
+    match run(args) {
+        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Said(code)) => ExitCode::from(code),
+        Err(Failure::Usage(message)) => Args::mistake(&message),
+        Err(Failure::Error(error)) => {
+            report::say(&error, form);
+            ExitCode::from(error.exit_code())
+        }
+    }
 }
 
-fn run(args: Args) -> Result<(), report::Failure> {
+fn run(args: Args) -> Result<(), Failure> {
     // These read ahead while this one is busy with what was read: one asks, the other names what
     // came.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,10 +50,10 @@ fn run(args: Args) -> Result<(), report::Failure> {
         .max_blocking_threads(2)
         .enable_all()
         .build();
-    let runtime = runtime.map_err(report::Failure::internal)?;
+    let runtime = runtime.map_err(Failure::internal)?;
     runtime.block_on(async {
         match args.command {
-            Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.format()).await,
+            Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.form()).await,
             Command::Export(export) => export::run(&args.site, export).await,
             Command::Verify(verify) => verify::run(&args.site, verify).await,
             Command::State(state) => state::run(&args.site, state).await,

@@ -1,11 +1,12 @@
-//! How a run ends: the error and its remedy on standard error, and the exit code.
+//! How a command fails: the error and its remedy on standard error.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-use confluence_audit_collector::{Error, ErrorKind};
+use confluence_audit_collector::logging::Form;
+use confluence_audit_collector::{Error, ErrorKind, report};
 
-use crate::args::LogFormat;
+/// What the program is called.
+pub(crate) const PROGRAM: &str = "confluence-audit";
 
 /// Why a run did not do what it was asked.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) enum Failure {
     Error(Error),
     /// What failed has been said; this is the exit code.
     Said(u8),
+    /// The command line asks for something that cannot be.
+    Usage(String),
     /// Whoever read our output has gone: no failure of ours.
     BrokenPipe,
 }
@@ -42,31 +45,13 @@ impl From<Error> for Failure {
     }
 }
 
-/// Says how the run ended, and gives its exit code.
-pub(crate) fn outcome(result: Result<(), Failure>, format: LogFormat) -> ExitCode {
-    match result {
-        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
-        Err(Failure::Said(code)) => ExitCode::from(code),
-        Err(Failure::Error(error)) => {
-            say(&error, format);
-            ExitCode::from(error.exit_code())
-        }
-    }
+/// Says that the command line asks for something that cannot be.
+pub(crate) fn usage(message: &str) -> Failure {
+    Failure::Usage(message.to_owned())
 }
 
 /// Prints an error with its causes and its remedy.
-pub(crate) fn say(error: &Error, format: LogFormat) {
-    let message = error.chain();
-    let text = match format {
-        LogFormat::Text => format!("confluence-audit: {message}\n  {}", error.remedy()),
-        LogFormat::Json => serde_json::json!({
-            "level": "ERROR",
-            "message": message,
-            "remedy": error.remedy(),
-            "exit_code": error.exit_code(),
-        })
-        .to_string(),
-    };
+pub(crate) fn say(error: &Error, form: Form) {
     // There is nowhere left to complain.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", report(PROGRAM, error, form));
 }

@@ -7,96 +7,70 @@ use confluence_audit_collector::config::{
     default_config_file,
 };
 use confluence_audit_collector::credentials::{TokenFile, secret};
-use confluence_audit_collector::delivery::OutputContext;
 use confluence_audit_collector::env::variable;
+use confluence_audit_collector::site::Sites;
 use confluence_audit_collector::state::default_state_dir;
-use confluence_audit_collector::{Config, Error, ErrorKind, Result};
+use confluence_audit_collector::{Config, Error, ErrorKind, Result, Setup};
 use confluence_audit_core::{CloudId, Http, Origin};
 
-use crate::args::SiteArgs;
+use crate::options::SiteArgs;
 
-/// What a run works with.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) config: Config,
-    /// Where the configuration came from, when there is a file.
-    pub(crate) config_file: Option<PathBuf>,
-    /// Where systemd puts credentials.
-    pub(crate) credentials_dir: Option<PathBuf>,
-    pub(crate) http: Http,
+/// Reads the configuration file and lays environment and flags over it.
+pub(crate) fn read(args: &SiteArgs) -> Result<Setup> {
+    let config_file = args.config.clone().or_else(default_config_file);
+    let mut config = match &config_file {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let state_dir = match args.state_dir.clone().or(config.state.dir.take()) {
+        Some(dir) => dir,
+        None => default_state_dir()?,
+    };
+    config.sites = sites(args, config.sites)?;
+    let http = Http::builder()
+        .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
+        .retry(config.collect.retry)
+        .build();
+    let credentials_dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    Ok(Setup {
+        config,
+        config_file,
+        state_dir,
+        sites: Sites::new(http, credentials_dir),
+    })
 }
 
-impl Settings {
-    /// Reads the file and lays environment and flags over it.
-    pub(crate) fn read(args: &SiteArgs) -> Result<Self> {
-        let config_file = args.config.clone().or_else(default_config_file);
-        let mut config = match &config_file {
-            Some(path) => Config::load(path)?,
-            None => Config::default(),
-        };
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
+/// The one site, for what is done with one at a time.
+pub(crate) fn only_site(config: &Config) -> Result<&SiteConfig> {
+    match config.sites.as_slice() {
+        [site] => Ok(site),
+        sites => {
+            let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+            Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "{} sites are configured ({})",
+                    sites.len(),
+                    names.join(", ")
+                ),
+                "Name one with --site-url or --cloud-id.",
+            ))
         }
-        config.state.dir = Some(match args.state_dir.clone().or(config.state.dir.take()) {
-            Some(dir) => dir,
-            None => default_state_dir()?,
-        });
-        config.sites = sites(args, config.sites)?;
-        let http = Http::builder()
-            .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
-            .retry(config.collect.retry)
-            .build();
-        let credentials_dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Ok(Self {
-            config,
-            config_file,
-            credentials_dir,
-            http,
-        })
     }
+}
 
-    /// The state directory.
-    pub(crate) fn state_dir(&self) -> &Path {
-        self.config.state.dir.as_deref().unwrap_or(Path::new("."))
+/// The outputs: the given file, else the configured ones, else the file that the script wrote.
+pub(crate) fn outputs(config: &Config, given: Option<OutputConfig>) -> Result<Vec<OutputConfig>> {
+    if let Some(given) = given {
+        return Ok(vec![given]);
     }
-
-    /// What outputs need to know.
-    pub(crate) fn surroundings(&self) -> OutputContext {
-        OutputContext {
-            state_dir: self.state_dir().to_owned(),
-            credentials_dir: self.credentials_dir.clone(),
-        }
+    if !config.outputs.is_empty() {
+        return Ok(config.outputs.clone());
     }
-
-    /// The one site, for what is done with one at a time.
-    pub(crate) fn only_site(&self) -> Result<&SiteConfig> {
-        match self.config.sites.as_slice() {
-            [site] => Ok(site),
-            sites => {
-                let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
-                Err(Error::new(
-                    ErrorKind::Config,
-                    format!(
-                        "{} sites are configured ({})",
-                        sites.len(),
-                        names.join(", ")
-                    ),
-                    "Name one with --site-url or --cloud-id.",
-                ))
-            }
-        }
-    }
-
-    /// The outputs: the given file, else the configured ones, else the file that the script wrote.
-    pub(crate) fn outputs(&self, given: Option<OutputConfig>) -> Result<Vec<OutputConfig>> {
-        if let Some(given) = given {
-            return Ok(vec![given]);
-        }
-        if !self.config.outputs.is_empty() {
-            return Ok(self.config.outputs.clone());
-        }
-        output(Path::new("flattened.json")).map(|output| vec![output])
-    }
+    output(Path::new("flattened.json")).map(|output| vec![output])
 }
 
 /// An output as a path gives it; `-` is standard output.

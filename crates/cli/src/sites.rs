@@ -2,55 +2,29 @@
 
 use std::io::{self, Write as _};
 
-use confluence_audit_collector::Error;
-use confluence_audit_collector::config::AuthConfig;
-use confluence_audit_collector::credentials::TokenFile;
 use confluence_audit_collector::credentials::token_file::day;
-use confluence_audit_collector::site::{api, authenticator, connect};
-use confluence_audit_core::{accessible_resources, printable};
+use confluence_audit_core::printable;
 
-use crate::args::SiteArgs;
+use crate::options::SiteArgs;
 use crate::report::Failure;
-use crate::settings::Settings;
+use crate::settings;
 
 pub(crate) async fn run(site_args: &SiteArgs) -> Result<(), Failure> {
-    let settings = Settings::read(site_args)?;
-    let credentials = settings.credentials_dir.as_deref();
+    let setup = settings::read(site_args)?;
     let mut rows = Vec::new();
-    for site in &settings.config.sites {
-        if matches!(site.auth, AuthConfig::ApiToken { .. }) {
-            // An API token cannot be asked which sites it reaches; its own site can be found.
-            let found = connect(&settings.http, site, credentials).await?;
-            rows.push([
-                found.id.to_string(),
-                site.name.clone(),
-                String::new(),
-                "by its token".into(),
-                String::new(),
-            ]);
-            continue;
-        }
-        let until = match &site.auth {
-            AuthConfig::Oauth { token_file } => {
-                let kept = TokenFile::new(token_file).look()?;
-                day(kept.ends_unused().min(kept.ends()))
-            }
-            _ => String::new(),
-        };
-        let auth = authenticator(&settings.http, site, credentials)?;
-        let reached = accessible_resources(&settings.http, &api(site)?, &*auth).await;
-        for reached in reached.map_err(|error| Error::service(&site.name, error))? {
-            let scope = if reached.has_audit_scope() {
-                "granted"
-            } else {
-                "missing"
+    for site in &setup.config.sites {
+        for reached in setup.sites.reachable(site).await? {
+            let scope = match reached.has_scope {
+                Some(true) => "granted",
+                Some(false) => "missing",
+                None => "by its token",
             };
             rows.push([
-                reached.id.to_string(),
+                reached.id,
                 reached.name,
-                reached.url,
-                scope.into(),
-                until.clone(),
+                reached.url.unwrap_or_default(),
+                scope.to_owned(),
+                reached.until.map(day).unwrap_or_default(),
             ]);
         }
     }

@@ -8,15 +8,14 @@ use std::path::PathBuf;
 
 use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
 use confluence_audit_collector::config::{When, show_size};
-use confluence_audit_collector::site::connect;
 use confluence_audit_collector::spool::{Depth, SiteOverview, Spool, SqliteSpool};
 use confluence_audit_collector::state::{Lock, default_state_dir};
 use confluence_audit_collector::{Config, Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 
-use crate::args::{self, SiteArgs};
-use crate::report::Failure;
-use crate::settings::Settings;
+use crate::options::{self, SiteArgs};
+use crate::report::{Failure, usage};
+use crate::settings;
 
 use self::recover::RecoverArgs;
 
@@ -35,7 +34,7 @@ pub(crate) enum StateCommand {
     /// delivered again
     Rewind {
         /// RFC 3339, a date, epoch milliseconds, or an age such as `7d`
-        #[arg(long, value_name = "T", value_parser = args::when)]
+        #[arg(long, value_name = "T", value_parser = options::when)]
         to: When,
         /// The site, by its cloud id or its name in the configuration; needed when there are several
         #[arg(long, value_name = "SITE")]
@@ -165,7 +164,7 @@ async fn rewind(
     yes: bool,
 ) -> Result<(), Failure> {
     let to = to.at(SystemRuntime.now());
-    let nothing = || args::usage(&format!("there is no state in {} to rewind", place.shown()));
+    let nothing = || usage(&format!("there is no state in {} to rewind", place.shown()));
     let Some(lock) = place.lock()? else {
         return Err(nothing());
     };
@@ -177,19 +176,16 @@ async fn rewind(
     let site = choose(place, site_args, &sites, wanted).await?;
     let (Some(watermark), Some(counted_from)) = (site.state.watermark, site.state.counted_from)
     else {
-        return Err(args::usage(&format!(
-            "the site {} begins anew as it is",
-            site.id
-        )));
+        return Err(usage(&format!("the site {} begins anew as it is", site.id)));
     };
     if to >= watermark {
-        return Err(args::usage(&format!(
+        return Err(usage(&format!(
             "the site {} has been read up to {watermark}; {to} is not before that",
             site.id
         )));
     }
     if to < counted_from && !yes {
-        return Err(args::usage(&format!(
+        return Err(usage(&format!(
             "what was delivered is counted from {counted_from} on; everything from {to} until \
              then, {}, would be delivered a second time. Give --yes if that is meant, or --to \
              {counted_from}",
@@ -226,10 +222,8 @@ async fn choose<'a>(
     let Some(wanted) = wanted else {
         return match sites {
             [site] => Ok(site),
-            [] => Err(args::usage(
-                "no site was ever read: there is nothing to rewind",
-            )),
-            _ => Err(args::usage(&format!(
+            [] => Err(usage("no site was ever read: there is nothing to rewind")),
+            _ => Err(usage(&format!(
                 "name one of the sites with --site: {}",
                 known()
             ))),
@@ -244,14 +238,13 @@ async fn choose<'a>(
         None => None,
         // The state knows a site by its cloud id, and perhaps not where it is to be found now.
         Some(site) => {
-            let settings = Settings::read(site_args)?;
-            let credentials = settings.credentials_dir.as_deref();
-            Some(connect(&settings.http, site, credentials).await?.id)
+            let settings = settings::read(site_args)?;
+            Some(settings.sites.connect(site).await?.id)
         }
     };
     let site = sites.iter().find(|site| Some(&site.id) == id.as_ref());
     site.ok_or_else(|| {
-        args::usage(&format!(
+        usage(&format!(
             "--site {wanted} is none of the sites in the state: {}",
             known()
         ))

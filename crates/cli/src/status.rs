@@ -4,168 +4,106 @@
 use std::time::Duration;
 
 use confluence_audit_collector::config::show_size;
-use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
-use confluence_audit_collector::credentials::TokenFile;
-use confluence_audit_collector::credentials::token_file::{Stored, day};
-use confluence_audit_collector::metrics::HourlyCounts;
-use confluence_audit_collector::spool::{Overview, SiteOverview, Spool as _, SqliteSpool};
+use confluence_audit_collector::credentials::token_file::day;
+use confluence_audit_collector::spool::Overview;
 use confluence_audit_collector::state::LastPass;
-use confluence_audit_core::{Runtime as _, SystemRuntime, Timestamp, printable};
+use confluence_audit_collector::status::{SiteStatus, Status};
+use confluence_audit_core::{Timestamp, printable};
 use serde_json::{Value, json};
 
-use crate::args::SiteArgs;
+use crate::options::SiteArgs;
 use crate::report::Failure;
-use crate::settings::Settings;
+use crate::settings;
 use crate::state::{say, span, waiting};
 
 pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
-    let settings = Settings::read(args)?;
-    let spool = SqliteSpool::open_read_only(settings.state_dir())?;
-    let overview = match &spool {
-        Some(spool) => Some(spool.overview().await?),
-        None => None,
-    };
-    let now = SystemRuntime.now();
-    let mut sites = Vec::new();
-    for site in &settings.config.sites {
-        let mut standing = Standing::of(site, overview.as_ref());
-        standing.last = LastPass::read(settings.state_dir(), &site.name);
-        if let (Some(spool), Some(state)) = (&spool, standing.state) {
-            standing.day = Some(
-                HourlyCounts::committed(spool, &state.id, now)
-                    .await?
-                    .until(now),
-            );
-        }
-        sites.push(standing);
-    }
+    let setup = settings::read(args)?;
+    let (status, now) = (Status::read(&setup).await?, setup.runtime().now());
+    let state_dir = setup.state_dir.display().to_string();
     if as_json {
-        let sites: Vec<Value> = sites.iter().map(|site| site.json(now)).collect();
-        return say(&json_of(&settings, &sites, overview.as_ref()).to_string());
+        return say(&json_of(&state_dir, &status, now).to_string());
     }
-    let mut text: Vec<String> = sites.iter().flat_map(|site| site.text(now)).collect();
-    match &overview {
+    let sites = status.sites.iter();
+    let mut text: Vec<String> = sites.flat_map(|site| text_of_site(site, now)).collect();
+    match &status.overview {
         Some(overview) => text.extend(text_of(overview)),
         None => text.push(format!(
             "there is no state in {} yet: nothing was ever fetched",
-            printable(&settings.state_dir().display().to_string(), 4096)
+            printable(&state_dir, 4096)
         )),
     }
     say(&text.join("\n"))
 }
 
-/// What is known of one configured site.
-struct Standing<'a> {
-    config: &'a SiteConfig,
-    /// `None` when it was never read.
-    state: Option<&'a SiteOverview>,
-    /// `None` when it is not read by consent.
-    consent: Option<Result<Stored, confluence_audit_collector::Error>>,
-    /// How its last pass ended.
-    last: Option<LastPass>,
-    /// How many records each hour of the last day brought.
-    day: Option<[u32; 24]>,
+fn text_of_site(site: &SiteStatus, now: Timestamp) -> Vec<String> {
+    let id = site.state.as_ref().map(|state| format!(" ({})", state.id));
+    let name = format!("site {}{}", site.name, id.unwrap_or_default());
+    let mut text = vec![printable(&name, 400)];
+    text.push(match site.watermark() {
+        Some(at) => format!("  read up to {at}, {} ago", span(at, now)),
+        None => "  never read".to_owned(),
+    });
+    if let Some(at) = site.last_pass() {
+        text.push(format!("  last pass {} ago ({at})", span(at, now)));
+    }
+    if let Some(last) = &site.last {
+        text.extend(text_of_last(last, now));
+    }
+    if let Some(day) = site.day {
+        let all: u32 = day.iter().fold(0, |sum, hour| sum.saturating_add(*hour));
+        let plot = plot(&day);
+        text.push(format!(
+            "  records an hour, last day: {plot} ({all} in all)"
+        ));
+    }
+    match &site.consent {
+        None => {}
+        Some(Ok(kept)) => {
+            text.push(format!(
+                "  consent of {} lasts until {}, unused until {}",
+                day(kept.consent.given_at),
+                day(kept.ends()),
+                day(kept.ends_unused().min(kept.ends()))
+            ));
+            text.extend(kept.warning(now).map(|warning| format!("  {warning}")));
+        }
+        Some(Err(error)) => text.push(format!("  {error}")),
+    }
+    text
 }
 
-impl<'a> Standing<'a> {
-    fn of(config: &'a SiteConfig, overview: Option<&'a Overview>) -> Self {
-        let is_it = |site: &&SiteOverview| match &config.address {
-            Address::CloudId(id) => site.id.as_str() == id.as_str(),
-            Address::Url(url) => site.addresses.contains(&url.to_string()),
-        };
-        let consent = match &config.auth {
-            AuthConfig::Oauth { token_file } => Some(TokenFile::new(token_file).look()),
-            _ => None,
-        };
-        Self {
-            config,
-            state: overview.and_then(|overview| overview.sites.iter().find(is_it)),
-            consent,
-            last: None,
-            day: None,
-        }
-    }
-
-    fn watermark(&self) -> Option<Timestamp> {
-        self.state?.state.watermark
-    }
-
-    /// When the site was last read to its end: every pass ends with the shortest step of the
-    /// schedule at least.
-    fn last_pass(&self) -> Option<Timestamp> {
-        self.state?.state.rereads.iter().map(|(_, at)| *at).max()
-    }
-
-    fn text(&self, now: Timestamp) -> Vec<String> {
-        let id = self.state.map(|site| format!(" ({})", site.id));
-        let site = format!("site {}{}", self.config.name, id.unwrap_or_default());
-        let mut text = vec![printable(&site, 400)];
-        text.push(match self.watermark() {
-            Some(at) => format!("  read up to {at}, {} ago", span(at, now)),
-            None => "  never read".to_owned(),
-        });
-        if let Some(at) = self.last_pass() {
-            text.push(format!("  last pass {} ago ({at})", span(at, now)));
-        }
-        if let Some(last) = &self.last {
-            text.extend(told(last, now));
-        }
-        if let Some(day) = self.day {
-            let all: u32 = day.iter().fold(0, |sum, hour| sum.saturating_add(*hour));
-            let plot = plot(&day);
-            text.push(format!(
-                "  records an hour, last day: {plot} ({all} in all)"
-            ));
-        }
-        match &self.consent {
-            None => {}
-            Some(Ok(kept)) => {
-                text.push(format!(
-                    "  consent of {} lasts until {}, unused until {}",
-                    day(kept.consent.given_at),
-                    day(kept.ends()),
-                    day(kept.ends_unused().min(kept.ends()))
-                ));
-                text.extend(kept.warning(now).map(|warning| format!("  {warning}")));
-            }
-            Some(Err(error)) => text.push(format!("  {error}")),
-        }
-        text
-    }
-
-    fn json(&self, now: Timestamp) -> Value {
-        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        let seconds = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
-        let consent = self.consent.as_ref().map(|consent| match consent {
-            Ok(kept) => json!({
-                "given_at": kept.consent.given_at.to_string(),
-                "ends": kept.ends().to_string(),
-                "ends_unused": kept.ends_unused().min(kept.ends()).to_string(),
-                "warning": kept.warning(now),
-            }),
-            Err(error) => json!({"error": error.to_string()}),
-        });
-        json!({
-            "name": self.config.name,
-            "id": self.state.map(|site| site.id.as_str()),
-            "watermark": time(self.watermark()),
-            // While a log is silent its watermark stands still, and nobody is behind.
-            "lag_seconds": seconds(self.watermark().max(self.last_pass())),
-            "last_pass": time(self.last_pass()),
-            "seconds_since_last_pass": seconds(self.last_pass()),
-            "consent": consent,
-            "last_error": self.last.as_ref().and_then(|last| last.error.as_ref()),
-            "last_error_at": self.last.as_ref().filter(|last| last.error.is_some())
-                .map(|last| last.ended().to_string()),
-            "late": self.last.as_ref().map(|last| last.late),
-            "late_by_ms": self.last.as_ref().map(|last| last.late_by_ms),
-            "records_an_hour": self.day,
-        })
-    }
+fn json_of_site(site: &SiteStatus, now: Timestamp) -> Value {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let seconds = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
+    let consent = site.consent.as_ref().map(|consent| match consent {
+        Ok(kept) => json!({
+            "given_at": kept.consent.given_at.to_string(),
+            "ends": kept.ends().to_string(),
+            "ends_unused": kept.ends_unused().min(kept.ends()).to_string(),
+            "warning": kept.warning(now),
+        }),
+        Err(error) => json!({"error": error.to_string()}),
+    });
+    json!({
+        "name": site.name,
+        "id": site.state.as_ref().map(|state| state.id.as_str()),
+        "watermark": time(site.watermark()),
+        // While a log is silent its watermark stands still, and nobody is behind.
+        "lag_seconds": seconds(site.watermark().max(site.last_pass())),
+        "last_pass": time(site.last_pass()),
+        "seconds_since_last_pass": seconds(site.last_pass()),
+        "consent": consent,
+        "last_error": site.last.as_ref().and_then(|last| last.error.as_ref()),
+        "last_error_at": site.last.as_ref().filter(|last| last.error.is_some())
+            .map(|last| last.ended().to_string()),
+        "late": site.last.as_ref().map(|last| last.late),
+        "late_by_ms": site.last.as_ref().map(|last| last.late_by_ms),
+        "records_an_hour": site.day,
+    })
 }
 
 /// What is worth telling of the last pass and those before it.
-fn told(last: &LastPass, now: Timestamp) -> Vec<String> {
+fn text_of_last(last: &LastPass, now: Timestamp) -> Vec<String> {
     let mut text = Vec::new();
     if let Some(error) = &last.error {
         let ago = span(last.ended(), now);
@@ -210,7 +148,9 @@ fn text_of(overview: &Overview) -> Vec<String> {
     text
 }
 
-fn json_of(settings: &Settings, sites: &[Value], overview: Option<&Overview>) -> Value {
+fn json_of(state_dir: &str, status: &Status, now: Timestamp) -> Value {
+    let overview = status.overview.as_ref();
+    let sites = status.sites.iter().map(|site| json_of_site(site, now));
     let spool = overview.map(|overview| {
         json!({
             "records": overview.depth.records,
@@ -226,8 +166,8 @@ fn json_of(settings: &Settings, sites: &[Value], overview: Option<&Overview>) ->
         })
     });
     json!({
-        "state_dir": settings.state_dir().display().to_string(),
-        "sites": sites,
+        "state_dir": state_dir,
+        "sites": sites.collect::<Vec<_>>(),
         "spool": spool,
         "outputs": outputs.collect::<Vec<_>>(),
     })

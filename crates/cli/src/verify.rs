@@ -6,15 +6,14 @@ use std::path::PathBuf;
 
 use confluence_audit_collector::config::When;
 use confluence_audit_collector::pass::PassSummary;
-use confluence_audit_collector::site::connect;
 use confluence_audit_collector::verify::{Gap, Holdings, Verified, Verify, verify};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
-use crate::args::{self, SiteArgs};
+use crate::options::{self, SiteArgs};
 use crate::progress::Progress;
-use crate::report::Failure;
-use crate::settings::Settings;
+use crate::report::{Failure, usage};
+use crate::settings;
 
 /// The exit code of a comparison that found a difference, as of `cmp` and `diff`.
 const DIFFERENT: u8 = 1;
@@ -28,10 +27,10 @@ const DIFFERENT: u8 = 1;
 pub(crate) struct VerifyArgs {
     /// Compare from T on: RFC 3339, a date, epoch milliseconds, or an age such as `7d`
     /// [default: the oldest record in the files]
-    #[arg(long, value_name = "T", value_parser = args::when)]
+    #[arg(long, value_name = "T", value_parser = options::when)]
     since: Option<When>,
     /// Compare up to T [default: the newest record in the files]
-    #[arg(long, value_name = "T", value_parser = args::when)]
+    #[arg(long, value_name = "T", value_parser = options::when)]
     until: Option<When>,
     /// Show up to N differences of each kind
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -40,7 +39,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     json: bool,
     /// How many parts of the log are read at the same time [default: 1, or as configured]
-    #[arg(long, value_name = "N", value_parser = args::jobs)]
+    #[arg(long, value_name = "N", value_parser = options::jobs)]
     jobs: Option<NonZeroUsize>,
     /// The files that the site's records went into, rotated and compressed (gzip, zstd) ones too,
     /// in the format `raw`; `-` is standard input
@@ -56,18 +55,18 @@ pub(crate) async fn run(site_args: &SiteArgs, args: VerifyArgs) -> Result<(), Fa
     if let (Some(since), Some(until)) = (since, until)
         && since > until
     {
-        return Err(args::usage(&format!(
+        return Err(usage(&format!(
             "--since {since} is later than --until {until}"
         )));
     }
-    let settings = Settings::read(site_args)?;
-    let site = settings.only_site()?;
+    let setup = settings::read(site_args)?;
+    let site = settings::only_site(&setup.config)?;
     let holdings = Holdings::read(&args.files, args.show)?;
-    let site = connect(&settings.http, site, settings.credentials_dir.as_deref()).await?;
+    let site = setup.sites.connect(site).await?;
     let what = Verify {
         since,
         until,
-        jobs: args.jobs.unwrap_or(settings.config.collect.jobs),
+        jobs: args.jobs.unwrap_or(setup.config.collect.jobs),
     };
     let mut progress = Progress::new(&site.name);
     let done = verify(&site, holdings, &what, &runtime, |records, until| {

@@ -104,6 +104,31 @@ impl Error {
         matches!(self.kind(), ErrorKind::OutputUnavailable)
     }
 
+    /// Whether credentials or a permission are missing, refused, or open to others.
+    pub fn is_credentials(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Credentials => true,
+            ErrorKind::Service(kind) => is_credentials(kind),
+            _ => false,
+        }
+    }
+
+    /// Whether a person has to act: credentials, a permission, or the configuration. Trying again
+    /// changes nothing before.
+    pub fn needs_a_person(&self) -> bool {
+        use confluence_audit_core::ErrorKind as Kind;
+        let is_setting = matches!(
+            self.kind(),
+            ErrorKind::Config | ErrorKind::Service(Kind::Config | Kind::WrongSite)
+        );
+        is_setting || self.is_credentials()
+    }
+
+    /// Whether the service does not know the site.
+    pub fn is_wrong_site(&self) -> bool {
+        self.kind() == ErrorKind::Service(confluence_audit_core::ErrorKind::WrongSite)
+    }
+
     /// What went wrong with the service, at the site that people call `site`.
     pub fn service(site: &str, error: confluence_audit_core::Error) -> Self {
         let kind = ErrorKind::Service(error.kind());
@@ -161,20 +186,28 @@ impl Error {
     }
 }
 
+fn is_credentials(kind: confluence_audit_core::ErrorKind) -> bool {
+    use confluence_audit_core::ErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::Unauthorized
+            | Kind::WrongHost
+            | Kind::MissingScope
+            | Kind::NotPermitted
+            | Kind::FreePlan
+            | Kind::ClientRejected
+            | Kind::ConsentRequired
+    )
+}
+
 fn service_exit_code(kind: confluence_audit_core::ErrorKind) -> u8 {
     use confluence_audit_core::ErrorKind as Kind;
     match kind {
+        kind if is_credentials(kind) => 77,
         Kind::NotJson | Kind::UnexpectedJson | Kind::TooLarge | Kind::Paging => 65,
         Kind::CutBody | Kind::Server | Kind::Rejected | Kind::Unreachable => 69,
         Kind::TokenStore => 74,
         Kind::RateLimited => 75,
-        Kind::Unauthorized
-        | Kind::WrongHost
-        | Kind::MissingScope
-        | Kind::NotPermitted
-        | Kind::FreePlan
-        | Kind::ClientRejected
-        | Kind::ConsentRequired => 77,
         Kind::Config | Kind::WrongSite => 78,
         // A kind that this version does not know.
         _ => 70,
@@ -233,5 +266,33 @@ mod tests {
         assert_eq!(code(ErrorKind::Locked), 75);
         assert_eq!(code(ErrorKind::Credentials), 77);
         assert_eq!(code(ErrorKind::Config), 78);
+    }
+    #[test]
+    fn a_person_is_needed_for_what_no_other_try_changes() {
+        use confluence_audit_core::ErrorKind as Kind;
+        let of = |kind| Error::new(kind, "", "");
+        for kind in [Kind::Unauthorized, Kind::FreePlan, Kind::ConsentRequired] {
+            let error = of(ErrorKind::Service(kind));
+            assert!(error.is_credentials() && error.needs_a_person(), "{kind:?}");
+            assert_eq!(error.exit_code(), 77);
+        }
+        for kind in [Kind::Config, Kind::WrongSite] {
+            let error = of(ErrorKind::Service(kind));
+            assert!(
+                !error.is_credentials() && error.needs_a_person(),
+                "{kind:?}"
+            );
+            assert_eq!(error.exit_code(), 78);
+        }
+        assert!(of(ErrorKind::Credentials).is_credentials());
+        assert!(of(ErrorKind::Config).needs_a_person());
+        for kind in [
+            ErrorKind::Io,
+            ErrorKind::SpoolFull,
+            ErrorKind::Service(Kind::Server),
+            ErrorKind::Service(Kind::NotJson),
+        ] {
+            assert!(!of(kind).needs_a_person(), "{kind:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Stateless export: a part of a site's log, read once.
 
+mod lines;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::{Error, Result};
 use confluence_audit_core::read::{
     Reader, SiteLog, Source, TimePage, TimePager, TimedRecord, Window, read_by_offset,
 };
+
+pub use self::lines::Lines;
 
 /// What to export.
 #[derive(Clone, Debug)]

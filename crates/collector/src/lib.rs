@@ -6,6 +6,7 @@
 //! pace. [`config`] says which sites and outputs there are, [`credentials`] reads their secrets,
 //! and [`state::Lock`] keeps a second collector away.
 
+pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod delivery;
@@ -13,18 +14,25 @@ pub mod env;
 mod error;
 pub mod export;
 pub mod fs;
+pub mod host;
 pub mod http_server;
 pub mod logging;
 pub mod metrics;
 pub mod output;
 pub mod pass;
 pub mod recount;
+mod report;
+pub mod run;
 pub mod schedule;
+mod setup;
 pub mod site;
 pub mod spool;
 pub mod state;
+pub mod status;
 pub mod verify;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
+pub use report::report;
+pub use setup::Setup;
 pub use site::SiteId;

@@ -16,12 +16,13 @@ use confluence_audit_core::read::{
 use confluence_audit_core::{Runtime, Timestamp};
 use futures_util::future::try_join;
 
+use crate::config::Start;
 use crate::delivery::backpressure::wait_for_capacity;
 use crate::delivery::{Delivery, DeliveryRetry, Progress};
 use crate::metrics::{HourlyCounts, Lateness};
 use crate::site::Site;
 use crate::spool::{Commit, SiteState, Spool};
-use crate::{Error, ErrorKind, Result, SiteId};
+use crate::{Config, Error, ErrorKind, Result, SiteId};
 
 /// Counts are kept for this long beyond the longest step back.
 const MARGIN: Duration = Duration::from_hours(1);
@@ -44,6 +45,22 @@ pub struct PassOptions {
     pub jobs: NonZeroUsize,
     /// How many bytes of records may wait for outputs. The window in hand may go beyond it.
     pub spool_limit: u64,
+}
+
+impl PassOptions {
+    /// As the configuration has it, for a pass that begins at `now`.
+    pub fn of(config: &Config, now: Timestamp) -> Self {
+        let collect = &config.collect;
+        Self {
+            start: match collect.start {
+                Start::Retained => None,
+                Start::At(when) => Some(when.at(now)),
+            },
+            schedule: collect.reread.clone(),
+            jobs: collect.jobs,
+            spool_limit: config.state.spool_limit,
+        }
+    }
 }
 
 impl Default for PassOptions {
@@ -115,6 +132,22 @@ pub async fn collect(
 /// # Errors
 /// As [`collect`].
 pub async fn read(
+    site: &Site,
+    spool: &dyn Spool,
+    progress: &Progress,
+    options: &PassOptions,
+    runtime: &dyn Runtime,
+    on_progress: impl FnMut(&PassSummary),
+) -> Result<PassSummary> {
+    site.remember(spool).await?;
+    let done = read_windows(site, spool, progress, options, runtime, on_progress).await;
+    if done.as_ref().is_err_and(Error::is_wrong_site) {
+        site.forget(spool).await?;
+    }
+    done
+}
+
+async fn read_windows(
     site: &Site,
     spool: &dyn Spool,
     progress: &Progress,

@@ -8,6 +8,9 @@ use confluence_audit_collector::logging::{self, Form, Level};
 
 use crate::listen::Listen;
 
+/// What the program is called.
+pub(crate) const PROGRAM: &str = "confluence-auditd";
+
 /// Reads the audit logs of Confluence Cloud sites for as long as it runs: every record, once.
 ///
 /// SIGHUP reads the configuration again and reopens the outputs; SIGTERM ends it within ten
@@ -49,6 +52,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl From<LogFormat> for Form {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
 impl Args {
     /// Reads them; what `--help`, `--version` and mistakes print has been printed when it fails.
     pub(crate) fn read() -> Result<Self, ExitCode> {
@@ -71,11 +83,12 @@ impl Args {
             (false, 1) => Level::Details,
             (false, _) => Level::Everything,
         };
-        let form = self.log_format.map(|format| match format {
-            LogFormat::Text => Form::Text,
-            LogFormat::Json => Form::Json,
-        });
-        logging::start("confluence-auditd", form, level);
+        logging::start(PROGRAM, self.log_format.map(Into::into), level);
+    }
+
+    /// How an error is written that ends the program.
+    pub(crate) fn form(&self) -> Form {
+        self.log_format.map_or(Form::Text, Into::into)
     }
 }
 

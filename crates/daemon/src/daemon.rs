@@ -297,8 +297,7 @@ impl Daemon<'_> {
             Err(Failure { error, .. }) => {
                 let end = match error.kind() {
                     ErrorKind::SpoolFull => End::Cut,
-                    // Credentials or permission: the exit code of a run would say the same.
-                    _ if error.exit_code() == 77 => End::Refused,
+                    _ if error.is_credentials() => End::Refused,
                     _ => End::Failed {
                         not_before: ended.closed_until,
                     },

@@ -13,7 +13,6 @@ mod listen;
 mod liveness;
 mod page;
 mod pass;
-mod report;
 mod server;
 mod settings;
 mod signals;
@@ -21,14 +20,15 @@ mod systemd;
 mod view;
 mod watch;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use confluence_audit_collector::credentials::secret;
 use confluence_audit_collector::state::Lock;
-use confluence_audit_collector::{Error, ErrorKind, Result};
+use confluence_audit_collector::{Error, ErrorKind, Result, report};
 
-use crate::args::Args;
+use crate::args::{Args, PROGRAM};
 use crate::settings::Settings;
 
 /// Two threads are enough for what waits for the network most of the time; what may block, such as
@@ -48,7 +48,11 @@ fn main() -> ExitCode {
     args.start_logging();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failure(&error, args.log_format),
+        Err(error) => {
+            // There is nowhere left to complain.
+            let _ = writeln!(io::stderr(), "{}", report(PROGRAM, &error, args.form()));
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use confluence_audit_collector::credentials::TokenFile;
 use confluence_audit_collector::metrics::HourlyCounts;
 use confluence_audit_collector::pass::{PassOptions, PassSummary, read};
 use confluence_audit_collector::schedule::Pace;
-use confluence_audit_collector::site::{Site, connect_known, forget_if_wrong, remember};
+use confluence_audit_collector::site::{Site, Sites};
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
@@ -74,8 +74,7 @@ impl Pass {
     pub(crate) async fn run(mut self) -> Ended {
         let (began, requests) = (Instant::now(), self.http.stats().requests);
         let result = self.read().await;
-        // Credentials, permission, or an address that leads nowhere: a person mends these.
-        let refused = matches!(&result, Err(failure) if failure.error.exit_code() >= 77);
+        let refused = matches!(&result, Err(failure) if failure.error.needs_a_person());
         Ended {
             requests: self.http.stats().requests - requests,
             took: began.elapsed(),
@@ -106,19 +105,16 @@ impl Pass {
         )
         .await;
         self.look_at_consent().await;
-        if let Err(error) = &done {
-            forget_if_wrong(error, &self.config, spool).await?;
-        }
         self.site = Some(site);
         Ok(done?)
     }
 
     /// Reads the site's secrets and finds its id. When it returns the outputs know of it.
     async fn connect(&self) -> Result<Site, Failure> {
-        let (spool, dir) = (&self.outlets.spool, self.settings.credentials_dir());
-        let (_, site) = connect_known(&self.http, &self.config, Some(spool), dir).await;
+        let dir = self.settings.credentials_dir.clone();
+        let sites = Sites::new(self.http.clone(), dir).with_spool(self.outlets.spool.clone());
+        let site = sites.connect(&self.config).await;
         let site = site.map_err(Failure::of_site)?;
-        remember(&self.config, &site, spool).await?;
         self.found
             .add(&self.name, &site.id, &self.outlets.board)
             .await;

@@ -1,8 +1,8 @@
 //! The settings of the daemon: the file, and what flags and environment say of its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use confluence_audit_collector::config::{Start, default_config_file};
+use confluence_audit_collector::config::default_config_file;
 use confluence_audit_collector::delivery::OutputContext;
 use confluence_audit_collector::env::variable;
 use confluence_audit_collector::pass::PassOptions;
@@ -96,21 +96,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn credentials_dir(&self) -> Option<&Path> {
-        self.credentials_dir.as_deref()
-    }
-
     /// How a pass that begins now reads.
     pub(crate) fn collecting(&self) -> PassOptions {
-        let collect = &self.config.collect;
-        PassOptions {
-            start: match collect.start {
-                Start::Retained => None,
-                Start::At(when) => Some(when.at(SystemRuntime.now())),
-            },
-            schedule: collect.reread.clone(),
-            jobs: collect.jobs,
-            spool_limit: self.config.state.spool_limit,
-        }
+        PassOptions::of(&self.config, SystemRuntime.now())
     }
 }

@@ -16,7 +16,8 @@ mod terminal;
 use std::process::ExitCode;
 
 use confluence_audit_collector::credentials::secret;
-use confluence_audit_collector::{Error, ErrorKind, Result};
+use confluence_audit_collector::logging::Form;
+use confluence_audit_collector::{Error, ErrorKind, Result, report};
 
 use crate::args::Args;
 use crate::terminal::say;
@@ -35,11 +36,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!(
-                "confluence-audit-oauth-setup: {}\n  {}",
-                error.chain(),
-                error.remedy()
-            ));
+            say(&report("confluence-audit-oauth-setup", &error, Form::Text));
             ExitCode::from(error.exit_code())
         }
     }

@@ -1,56 +1,30 @@
 //! What a run tells monitors: the figures of each site and output, for a file that `node_exporter`
 //! reads.
 
-use std::sync::Arc;
-
-use confluence_audit_collector::config::{AuthConfig, SiteConfig};
+use confluence_audit_collector::Result;
+use confluence_audit_collector::config::AuthConfig;
 use confluence_audit_collector::credentials::TokenFile;
-use confluence_audit_collector::delivery::OutputStatus;
 pub(super) use confluence_audit_collector::metrics::write;
-use confluence_audit_collector::metrics::{Figures, OutputFigures, Requests, SiteFigures};
-use confluence_audit_collector::pass::PassSummary;
+use confluence_audit_collector::metrics::{Figures, OutputFigures, SiteFigures};
+use confluence_audit_collector::run::{Run, SiteRun};
 use confluence_audit_collector::spool::{SiteState, Spool};
-use confluence_audit_collector::{Result, SiteId};
-use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
-
-use crate::settings::Settings;
-
-/// What went over the network for one site.
-pub(super) struct Line {
-    pub(super) http: Http,
-    requests: Arc<Requests>,
-}
-
-impl Line {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let requests = Arc::new(Requests::default());
-        Self {
-            http: settings.http.behind(Arc::clone(&requests) as _),
-            requests,
-        }
-    }
-}
+use confluence_audit_core::{Runtime as _, SystemRuntime};
 
 /// One site at the end of a run.
-pub(super) async fn of_site(
-    settings: &Settings,
-    site: &SiteConfig,
-    id: Option<&SiteId>,
-    line: &Line,
-    found: &PassSummary,
-    spool: &dyn Spool,
-) -> Result<SiteFigures> {
+async fn of_site(run: &Run<'_>, site: &SiteRun<'_>) -> Result<SiteFigures> {
+    let (id, found, spool) = (site.id.as_ref(), &site.found, run.spool());
     let state = match id {
         Some(id) => spool.site(id).await?,
         None => SiteState::default(),
     };
-    let consent = match &site.auth {
+    let consent = match &site.config.auth {
         AuthConfig::Oauth { token_file } => TokenFile::new(token_file).look().ok(),
         _ => None,
     };
+    let interval = run.setup().config.collect.interval;
     Ok(SiteFigures {
-        name: site.name.clone(),
-        interval: site.interval.unwrap_or(settings.config.collect.interval),
+        name: site.config.name.clone(),
+        interval: site.config.interval.unwrap_or(interval),
         // A pass that reaches its end completes the shortest step of reading again at least.
         last_success: state.rereads.iter().map(|(_, at)| *at).max(),
         // A log in which there never was anything is read up to the beginning of time.
@@ -58,19 +32,21 @@ pub(super) async fn of_site(
         records: found.new,
         duplicates: found.duplicates,
         late: found.lateness,
-        requests: line.requests.by_status(),
-        rate_limited: line.http.stats().rate_limited,
+        requests: site.requests.by_status(),
+        rate_limited: site.http.stats().rate_limited,
         credential_expiry: consent.map(|kept| kept.ends_unused().min(kept.ends())),
         quarantined: false,
     })
 }
 
 /// All of it.
-pub(super) async fn of_run(
-    sites: Vec<SiteFigures>,
-    outputs: &[OutputStatus],
-    spool: &dyn Spool,
-) -> Result<Figures> {
+pub(super) async fn of_run(run: &Run<'_>) -> Result<Figures> {
+    let spool = run.spool();
+    let mut sites = Vec::new();
+    for site in run.sites() {
+        sites.push(of_site(run, site).await?);
+    }
+    let outputs = run.outputs();
     let now = SystemRuntime.now();
     let mut figures = Vec::with_capacity(outputs.len());
     for output in outputs {

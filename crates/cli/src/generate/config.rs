@@ -5,10 +5,10 @@ use std::path::Path;
 
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 
-use super::checked;
 use super::lines::Lines;
-use crate::args::SiteArgs;
+use crate::options::SiteArgs;
 use crate::settings;
+use confluence_audit_collector::host::checked;
 
 /// Where a host has it.
 pub(super) const PATH: &str = "etc/confluence-audit/config.toml";

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use confluence_audit_collector::Result;
 
-use super::host::{Host, USER};
-use super::{File, checked, no_such_line};
+use super::{File, no_such_line};
+use confluence_audit_collector::host::{Host, USER, checked};
 
 const TEMPLATE: &str = include_str!("../../../../packaging/logrotate.d/confluence-audit");
 

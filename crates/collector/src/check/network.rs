@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 
-use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
-use confluence_audit_collector::site::{api, auth};
-use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::Origin;
-use hyper_util::client::proxy::matcher::Matcher;
 
 use super::finding::Findings;
+use crate::config::{Address, AuthConfig, SiteConfig};
+use crate::site::{api, auth};
+use crate::{Error, ErrorKind, Result};
 
 /// Looks at the way to each host that the site's requests go to.
-pub(super) async fn way(findings: &mut Findings, site: &SiteConfig) {
+pub(super) async fn check(
+    findings: &mut Findings<'_>,
+    site: &SiteConfig,
+    proxy: &dyn Fn(&Origin) -> Option<String>,
+) {
     for origin in asked(site) {
         match origin {
-            Ok(origin) => to_origin(findings, &site.name, &origin).await,
+            Ok(origin) => to_origin(findings, &site.name, &origin, proxy).await,
             Err(error) => findings.bad(&site.name, &error),
         }
     }
@@ -37,26 +40,21 @@ fn asked(site: &SiteConfig) -> Vec<Result<Origin>> {
     origins
 }
 
-async fn to_origin(findings: &mut Findings, site: &str, origin: &Origin) {
+async fn to_origin(
+    findings: &mut Findings<'_>,
+    site: &str,
+    origin: &Origin,
+    proxy: &dyn Fn(&Origin) -> Option<String>,
+) {
     // No proxy is asked for what is on this host.
     if origin.is_loopback() {
         return;
     }
     let host = origin.host();
-    let proxy = origin
-        .to_string()
-        .parse()
-        .ok()
-        .and_then(|uri| Matcher::from_env().intercept(&uri));
-    if let Some(proxy) = proxy {
-        // Not the whole address: it may hold the proxy's password.
-        let its_host = proxy.uri().authority();
-        let its_host = its_host.map_or("", |it| it.host());
-        let port = proxy.uri().port_u16().map(|port| format!(":{port}"));
-        let shown = format!("{its_host}{}", port.unwrap_or_default());
+    if let Some(proxy) = proxy(origin) {
         findings.good(
             site,
-            &format!("{host} is reached through the proxy {shown}"),
+            &format!("{host} is reached through the proxy {proxy}"),
         );
         return;
     }

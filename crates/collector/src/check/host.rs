@@ -4,20 +4,18 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use confluence_audit_collector::Result;
-use confluence_audit_collector::config::show_size;
-use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::state::Lock;
-
 use super::finding::Findings;
 use super::logrotate::Rotation;
-use crate::settings::Settings;
+use crate::config::show_size;
+use crate::spool::{Spool as _, SqliteSpool};
+use crate::state::Lock;
+use crate::{Result, Setup};
 
 /// With less space than this a disk is as good as full.
 const LITTLE: u64 = 256 << 20;
 
-pub(super) fn configuration(findings: &mut Findings, settings: &Settings) {
-    let Some(file) = &settings.config_file else {
+pub(super) fn configuration(findings: &mut Findings<'_>, file: Option<&Path>) {
+    let Some(file) = file else {
         return findings.good("configuration", "no file; flags and environment");
     };
     let shown = file.display();
@@ -36,8 +34,8 @@ pub(super) fn configuration(findings: &mut Findings, settings: &Settings) {
     }
 }
 
-pub(super) async fn state(findings: &mut Findings, settings: &Settings) {
-    let dir = settings.state_dir();
+pub(super) async fn state(findings: &mut Findings<'_>, setup: &Setup) {
+    let dir = &setup.state_dir;
     let shown = dir.display();
     let usable = Lock::check(dir).map(|free| {
         if free {
@@ -59,7 +57,7 @@ pub(super) async fn state(findings: &mut Findings, settings: &Settings) {
         ),
         Err(error) => findings.bad("state", &error),
     }
-    let limit = settings.config.state.spool_limit;
+    let limit = setup.config.state.spool_limit;
     space(findings, "state", dir, limit);
 }
 
@@ -72,7 +70,7 @@ async fn integrity(dir: &Path) -> Result<Option<Vec<String>>> {
 }
 
 /// Says how much space there is at `path`, or where it will be.
-fn space(findings: &mut Findings, what: &str, path: &Path, wanted: u64) {
+fn space(findings: &mut Findings<'_>, what: &str, path: &Path, wanted: u64) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = absolute.ancestors().find(|path| path.exists());
     let Some(Ok(disk)) = there.map(rustix::fs::statvfs) else {
@@ -107,7 +105,7 @@ fn space(findings: &mut Findings, what: &str, path: &Path, wanted: u64) {
 }
 
 /// Looks at a file that is tailed: who may read it, who rotates it, and the space behind it.
-pub(super) fn output_file(findings: &mut Findings, path: &Path, rotations: &[Rotation]) {
+pub(super) fn output_file(findings: &mut Findings<'_>, path: &Path, rotations: &[Rotation]) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let shown = absolute.display();
     match fs::metadata(&absolute) {
@@ -136,7 +134,10 @@ pub(super) fn output_file(findings: &mut Findings, path: &Path, rotations: &[Rot
             ),
         );
     }
-    for rotation in rotations.iter().filter(|it| it.holds(&absolute)) {
+    for rotation in rotations
+        .iter()
+        .filter(|rotation| rotation.holds(&absolute))
+    {
         for (text, remedy) in rotation.faults() {
             let text = format!("{}: {text}", rotation.origin.display());
             findings.warn("rotation", &text, remedy);

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use confluence_audit_collector::SiteId;
-use confluence_audit_collector::config::{Format, SiteConfig};
 use confluence_audit_core::{Fingerprint, RawRecord, Timestamp};
 use confluence_audit_formats::{Context, Line, line, raw};
 
-pub(super) struct Lines<'a> {
+use crate::SiteId;
+use crate::config::{Format, SiteConfig};
+
+/// Makes the lines of one site's records, which have to come in the order of their time.
+pub struct Lines<'a> {
     format: Format,
     site: &'a str,
     site_id: &'a str,
@@ -19,7 +21,8 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(format: Format, site: &'a SiteConfig, id: &'a SiteId) -> Self {
+    /// Lines of this form; the site stands in those that say where a record is from.
+    pub fn new(format: Format, site: &'a SiteConfig, id: &'a SiteId) -> Self {
         Self {
             format,
             site: &site.name,
@@ -32,7 +35,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The line of a record that is filed under `time`.
-    pub(super) fn line(&mut self, time: Timestamp, record: &RawRecord) -> Line {
+    pub fn line(&mut self, time: Timestamp, record: &RawRecord) -> Line {
         if self.format == Format::Raw {
             // Its line has no name for the event, so that none has to be computed.
             return Line {
@@ -60,7 +63,8 @@ impl<'a> Lines<'a> {
         line
     }
 
-    pub(super) fn warn_of_unfit(&self) {
+    /// Warns where records did not fit the form.
+    pub fn warn_of_unfit(&self) {
         if self.unfit > 0 {
             tracing::warn!(
                 records = self.unfit,

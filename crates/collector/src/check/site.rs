@@ -2,31 +2,28 @@
 
 use std::time::Duration;
 
-use confluence_audit_collector::Error;
-use confluence_audit_collector::config::{AuthConfig, SiteConfig};
-use confluence_audit_collector::credentials::TokenFile;
-use confluence_audit_collector::credentials::token_file::{Stored, day};
-use confluence_audit_collector::site::{Site, connect};
-use confluence_audit_core::{
-    AuditQuery, ErrorKind, RawRecord, Runtime as _, SystemRuntime, printable,
-};
+use confluence_audit_core::{AuditQuery, ErrorKind, RawRecord, Runtime, Timestamp, printable};
 
 use super::finding::Findings;
-use crate::settings::Settings;
+use crate::Error;
+use crate::config::{AuthConfig, SiteConfig};
+use crate::credentials::TokenFile;
+use crate::credentials::token_file::{Stored, day};
+use crate::site::{Site, Sites};
 
 /// A clock that is further off than this is worth a word; nothing depends on it.
 const SKEW: Duration = Duration::from_secs(30);
 
-pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: &SiteConfig) {
+pub(super) async fn check(findings: &mut Findings<'_>, sites: &Sites, config: &SiteConfig) {
     let name = &config.name;
-    let credentials_dir = settings.credentials_dir.as_deref();
+    let runtime = sites.http().runtime();
     if let AuthConfig::Oauth { token_file } = &config.auth
         && let Ok(kept) = TokenFile::new(token_file).look()
     {
-        consent_lasts(findings, name, &kept);
+        consent_lasts(findings, name, &kept, runtime.now());
     }
-    let connected = connect(&settings.http, config, credentials_dir).await;
-    let unread = |error: &Error| error.kind() == confluence_audit_collector::ErrorKind::Credentials;
+    let connected = sites.connect(config).await;
+    let unread = |error: &Error| error.kind() == crate::ErrorKind::Credentials;
     if !connected.as_ref().is_err_and(unread) {
         findings.good(name, "the credentials can be read, by their owner alone");
     }
@@ -35,7 +32,7 @@ pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: 
         Err(error) => return findings.bad(name, &error),
     };
     findings.good(name, &format!("cloud id {}", site.id));
-    if !log_is_readable(findings, &site).await {
+    if !log_is_readable(findings, &site, runtime).await {
         return;
     }
     match site.client.retention().await {
@@ -55,21 +52,21 @@ pub(super) async fn check(findings: &mut Findings, settings: &Settings, config: 
     }
 }
 
-fn consent_lasts(findings: &mut Findings, name: &str, kept: &Stored) {
+fn consent_lasts(findings: &mut Findings<'_>, name: &str, kept: &Stored, now: Timestamp) {
     let (given, end) = (day(kept.consent.given_at), day(kept.ends()));
     let unused = day(kept.ends_unused().min(kept.ends()));
     findings.good(
         name,
         &format!("the consent of {given} lasts until {end}, unused until {unused}"),
     );
-    if let Some(warning) = kept.warning(SystemRuntime.now()) {
+    if let Some(warning) = kept.warning(now) {
         let remedy = "Run confluence-audit-oauth-setup again before that day.";
         findings.warn(name, &warning, remedy);
     }
 }
 
 /// Asks for one record, which needs everything that a run needs.
-async fn log_is_readable(findings: &mut Findings, site: &Site) -> bool {
+async fn log_is_readable(findings: &mut Findings<'_>, site: &Site, runtime: &dyn Runtime) -> bool {
     let name = &site.name;
     let page = match site.client.audit(&AuditQuery::new().limit(1)).await {
         Ok(page) => page,
@@ -93,7 +90,7 @@ async fn log_is_readable(findings: &mut Findings, site: &Site) -> bool {
         findings.good(name, held);
     }
     findings.good(name, &format!("the audit log can be read; {newest}"));
-    let now = SystemRuntime.now();
+    let now = runtime.now();
     if let Some(theirs) = page.server_time {
         let skew = now.since(theirs).max(theirs.since(now));
         let seconds = skew.as_secs();

@@ -5,19 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use confluence_audit_collector::config::{
-    AuthConfig, OutputKind, Secret, SiteConfig, default_config_file,
-};
-use confluence_audit_collector::{Config, Error, ErrorKind, Result};
-
-use super::checked;
-use crate::args::SiteArgs;
+use crate::config::{AuthConfig, OutputKind, Secret, SiteConfig};
+use crate::{Config, Error, ErrorKind, Result};
 
 /// Who collects, unless another is named.
-pub(super) const USER: &str = "confluence-audit";
+pub const USER: &str = "confluence-audit";
 /// Where packages keep the programs.
 const PROGRAMS: &str = "/usr/bin";
-const CONFIG: &str = "/etc/confluence-audit/config.toml";
+/// Where the configuration is usually.
+pub const CONFIG: &str = "/etc/confluence-audit/config.toml";
 /// What the packaged units open for writing.
 const STATE: &str = "/var/lib/confluence-audit";
 const LOGS: &str = "/var/log/confluence-audit";
@@ -25,53 +21,38 @@ const OUTPUT: &str = "/var/log/confluence-audit/flattened.json";
 
 /// The host, as far as units and rules depend on it.
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) user: String,
-    pub(super) group: String,
+pub struct Host {
+    /// The user that collects.
+    pub user: String,
+    /// The group that may read the records.
+    pub group: String,
     /// The folder of the programs.
-    pub(super) programs: PathBuf,
+    pub programs: PathBuf,
     /// The configuration, where it is not at its usual place.
-    pub(super) config_file: Option<PathBuf>,
-    pub(super) interval: Duration,
+    pub config_file: Option<PathBuf>,
+    /// The time between two runs.
+    pub interval: Duration,
     /// The files that records are appended to.
-    pub(super) outputs: Vec<PathBuf>,
+    pub outputs: Vec<PathBuf>,
     /// Those of them that the collector does not rotate itself.
-    pub(super) rotated: Vec<PathBuf>,
+    pub rotated: Vec<PathBuf>,
     /// Groups, beside its own, that it gives files to.
-    pub(super) groups: BTreeSet<String>,
+    pub groups: BTreeSet<String>,
     /// Folders that are written to, beyond those that the packaged units open.
-    pub(super) written: BTreeSet<PathBuf>,
+    pub written: BTreeSet<PathBuf>,
     /// Secrets with an absolute path: they are read as they are.
-    pub(super) read: BTreeSet<PathBuf>,
+    pub read: BTreeSet<PathBuf>,
     /// The secrets that systemd hands over: the names in the configuration, and their files.
-    pub(super) credentials: Vec<(String, PathBuf)>,
+    pub credentials: Vec<(String, PathBuf)>,
 }
 
 impl Host {
-    /// Takes it from the configuration file; where there is none, from what packages install.
-    pub(super) fn read(args: &SiteArgs, user: String, group: Option<String>) -> Result<Self> {
-        let file = args.config.clone().or_else(default_config_file);
-        let (config, file) = match file {
-            Some(file) => {
-                let file = std::path::absolute(&file).unwrap_or(file);
-                (Config::load(&file)?, file)
-            }
-            None => (Config::default(), PathBuf::from(CONFIG)),
-        };
-        let state = args.state_dir.clone().or(config.state.dir.clone());
-        let mut host = Self::of(&config, state, &file)?;
-        host.group = group.unwrap_or_else(|| user.clone());
-        host.user = user;
-        if let Ok(program) = std::env::current_exe()
-            && let Some(folder) = program.parent()
-        {
-            folder.clone_into(&mut host.programs);
-        }
-        Ok(host)
-    }
-
-    /// The same for the packaged user and programs.
-    pub(super) fn of(config: &Config, state: Option<PathBuf>, file: &Path) -> Result<Self> {
+    /// What the configuration from `file` asks of a host with the packaged user and programs.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) for what a unit cannot do: relative paths, secrets on standard
+    /// input, names and paths that would break a line.
+    pub fn of(config: &Config, state: Option<&Path>, file: &Path) -> Result<Self> {
         let mut host = Self {
             user: USER.to_owned(),
             group: USER.to_owned(),
@@ -86,7 +67,7 @@ impl Host {
             credentials: Vec::new(),
         };
         if let Some(dir) = state {
-            host.writes(absolute(&dir, "the state")?);
+            host.writes(absolute(dir, "the state")?);
         }
         let beside = file.parent().unwrap_or(Path::new("/"));
         for output in &config.outputs {
@@ -192,7 +173,10 @@ impl Host {
 }
 
 /// The name of a user or a group, as it can stand in a line.
-pub(super) fn account(name: &str) -> std::result::Result<String, &'static str> {
+///
+/// # Errors
+/// Why it is none.
+pub fn account(name: &str) -> std::result::Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
     if name.is_empty() || !name.chars().all(plain) {
         return Err("it is not a name such as `getent passwd` shows");
@@ -216,13 +200,32 @@ fn absolute(path: &Path, what: &str) -> Result<PathBuf> {
     ))
 }
 
+/// A path as it can stand in a file of settings.
+///
+/// # Errors
+/// [`Config`](ErrorKind::Config) when it has control characters, or is no UTF-8.
+pub fn checked(path: &Path) -> Result<&str> {
+    path.to_str()
+        .filter(|text| !text.chars().any(char::is_control))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!(
+                    "the path {} cannot stand in a file of settings",
+                    path.display()
+                ),
+                "Choose one without control characters, in UTF-8.",
+            )
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<Host> {
         let config = Config::from_toml(text, "x").expect("it can be read");
-        Host::of(&config, config.state.dir.clone(), Path::new(CONFIG))
+        Host::of(&config, config.state.dir.as_deref(), Path::new(CONFIG))
     }
 
     const SITES: &str = r#"

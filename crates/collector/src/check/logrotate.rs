@@ -138,8 +138,9 @@ mod tests {
 
     fn faults(text: &str, path: &str) -> Vec<String> {
         let rotations = parse(text, Path::new("test"), &mut Vec::new());
-        let its = rotations.iter().filter(|it| it.holds(Path::new(path)));
-        its.flat_map(Rotation::faults)
+        let of_path = rotations.iter().filter(|it| it.holds(Path::new(path)));
+        of_path
+            .flat_map(Rotation::faults)
             .map(|(text, _)| text)
             .collect()
     }
