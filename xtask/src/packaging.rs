@@ -91,24 +91,7 @@ fn units(source: &Path, copies: &Path) -> Result {
         println!("skipped: systemd-analyze is not installed");
         return Ok(());
     }
-    fs::create_dir_all(copies)?;
-    let mut units = Vec::new();
-    for unit in fs::read_dir(source)? {
-        let unit = unit?;
-        let mut lines = Vec::new();
-        for line in fs::read_to_string(unit.path())?.lines() {
-            // The programs are not installed here, and a unit that starts nothing is refused.
-            let (key, rest) = line.split_once('=').unwrap_or((line, ""));
-            let (_, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
-            lines.push(match key {
-                "ExecStart" => format!("{key}=/bin/true {arguments}"),
-                _ => line.to_owned(),
-            });
-        }
-        let copy = copies.join(unit.file_name());
-        fs::write(&copy, lines.join("\n") + "\n")?;
-        units.push(copy);
-    }
+    let units = copied(source, copies)?;
     // The units name each other, and manual pages that are not installed.
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).args(&units);
@@ -124,6 +107,34 @@ fn units(source: &Path, copies: &Path) -> Result {
         }
     }
     Ok(())
+}
+
+/// Copies units, and their drop-ins, so that they start something that is installed here: a unit
+/// that starts nothing is refused.
+fn copied(source: &Path, copies: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(copies)?;
+    let mut units = Vec::new();
+    for unit in fs::read_dir(source)? {
+        let unit = unit?;
+        let (unit, copy) = (unit.path(), copies.join(unit.file_name()));
+        if unit.is_dir() {
+            copied(&unit, &copy)?;
+            continue;
+        }
+        let mut lines = Vec::new();
+        for line in fs::read_to_string(&unit)?.lines() {
+            lines.push(match line.strip_prefix("ExecStart=") {
+                Some(start) if !start.is_empty() => {
+                    let (_, arguments) = start.split_once(' ').unwrap_or((start, ""));
+                    format!("ExecStart=/bin/true {arguments}")
+                }
+                _ => line.to_owned(),
+            });
+        }
+        fs::write(&copy, lines.join("\n") + "\n")?;
+        units.push(copy);
+    }
+    Ok(units)
 }
 
 /// Has the user and the folders made in an empty tree.

@@ -1,38 +1,17 @@
-//! A file of settings as lines, of which some are changed and all others stay: comments are what
-//! these files are printed for.
+//! A configuration file as lines, of which some are changed and all others stay: comments are what
+//! it is printed for.
 
 use confluence_audit_collector::Result;
 
 use super::no_such_line;
 
-/// Lines of a TOML file or of a unit.
+/// Lines of a TOML file.
 #[derive(Clone, Debug)]
-pub(super) struct Lines {
-    lines: Vec<String>,
-    /// What stands between a key and its value.
-    between: &'static str,
-}
+pub(super) struct Lines(Vec<String>);
 
 impl Lines {
     pub(super) fn toml(text: &str) -> Self {
-        Self::new(text, " = ")
-    }
-
-    pub(super) fn unit(text: &str) -> Self {
-        Self::new(text, "=")
-    }
-
-    fn new(text: &str, between: &'static str) -> Self {
-        Self {
-            lines: text.lines().map(str::to_owned).collect(),
-            between,
-        }
-    }
-
-    /// The value of a setting that is made.
-    pub(super) fn get(&self, section: &str, key: &str) -> Option<&str> {
-        let at = self.find(section, |line| self.made(line, key).is_some())?;
-        self.made(&self.lines[at], key)
+        Self(text.lines().map(str::to_owned).collect())
     }
 
     /// Makes a setting where it stands, made or not.
@@ -49,101 +28,57 @@ impl Lines {
         with: &str,
     ) -> Result<()> {
         let at = self.find(section, |line| {
-            line.contains(with)
-                && self
-                    .made(line.strip_prefix('#').unwrap_or(line), key)
-                    .is_some()
+            line.contains(with) && is_made(line.strip_prefix('#').unwrap_or(line), key)
         });
         let at = at.ok_or_else(|| no_such_line(key))?;
-        self.lines[at] = self.line(key, value);
+        self.0[at] = format!("{key} = {value}");
         Ok(())
     }
 
     /// Turns a setting that is made into an example.
     pub(super) fn unset(&mut self, section: &str, key: &str) {
-        if let Some(at) = self.find(section, |line| self.made(line, key).is_some()) {
-            self.lines[at].insert(0, '#');
+        if let Some(at) = self.find(section, |line| is_made(line, key)) {
+            self.0[at].insert(0, '#');
         }
-    }
-
-    /// Makes a setting that may be made several times: in place of its example, else behind its
-    /// last one, else at the end of the section.
-    pub(super) fn add(&mut self, section: &str, key: &str, value: &str) -> Result<()> {
-        let line = self.line(key, value);
-        let example = format!("#{key}{}", self.between);
-        let range = self.section(section).ok_or_else(|| no_such_line(section))?;
-        let last = range
-            .clone()
-            .rev()
-            .find(|at| self.made(&self.lines[*at], key).is_some());
-        if let Some(last) = last {
-            self.lines.insert(last + 1, line);
-        } else if let Some(at) = self.find(section, |line| line.starts_with(&example)) {
-            self.lines[at] = line;
-        } else {
-            let end = range.rev().find(|at| !self.lines[*at].is_empty());
-            let end = end.ok_or_else(|| no_such_line(section))?;
-            self.lines.insert(end + 1, line);
-        }
-        Ok(())
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = self.lines.join("\n");
+        let mut text = self.0.join("\n");
         text.push('\n');
         text
     }
 
-    fn line(&self, key: &str, value: &str) -> String {
-        format!("{key}{}{value}", self.between)
-    }
-
-    fn made<'a>(&self, line: &'a str, key: &str) -> Option<&'a str> {
-        line.strip_prefix(key)?.strip_prefix(self.between)
-    }
-
     fn find(&self, section: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
-        self.section(section)?.find(|at| wanted(&self.lines[*at]))
+        self.section(section)?.find(|at| wanted(&self.0[*at]))
     }
 
     /// The lines of the first section that begins so, its head among them.
     fn section(&self, head: &str) -> Option<std::ops::Range<usize>> {
-        let start = self.lines.iter().position(|line| line == head)?;
-        let rest = &self.lines[start + 1..];
+        let start = self.0.iter().position(|line| line == head)?;
+        let rest = &self.0[start + 1..];
         let len = rest.iter().position(|line| line.starts_with('['));
         Some(start..start + 1 + len.unwrap_or(rest.len()))
     }
+}
+
+fn is_made(line: &str, key: &str) -> bool {
+    let rest = line.strip_prefix(key);
+    rest.is_some_and(|rest| rest.starts_with(" = "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const UNIT: &str =
-        "[A]\nKey=1\n\n[B]\n# Why\nKey=2\n#List=example\n#Other=example\n\n[C]\nKey=3\n";
+    const TEXT: &str = "[a]\nkey = 1\n\n[b]\n# Why\nkey = 2\n#list = \"x\"\n\n[c]\nkey = 3\n";
 
     #[test]
     fn only_the_line_of_that_section_changes() {
-        let mut lines = Lines::unit(UNIT);
-        lines.set("[B]", "Key", "new").expect("it is there");
-        assert_eq!(lines.text(), UNIT.replace("Key=2", "Key=new"));
-        assert_eq!(lines.get("[B]", "Key"), Some("new"));
-        assert_eq!(lines.get("[B]", "List"), None);
-        assert!(lines.set("[B]", "Missing", "x").is_err());
-        assert!(lines.set("[A]", "List", "x").is_err());
-    }
-
-    #[test]
-    fn several_take_the_place_of_the_example_in_order() {
-        let mut lines = Lines::unit(UNIT);
-        lines.add("[B]", "List", "1").expect("it");
-        lines.add("[B]", "List", "2").expect("it");
-        lines.add("[B]", "New", "3").expect("it");
-        let expected = UNIT.replace(
-            "#List=example\n#Other=example\n",
-            "List=1\nList=2\n#Other=example\nNew=3\n",
-        );
-        assert_eq!(lines.text(), expected);
+        let mut lines = Lines::toml(TEXT);
+        lines.set("[b]", "key", "new").expect("it is there");
+        assert_eq!(lines.text(), TEXT.replace("key = 2", "key = new"));
+        assert!(lines.set("[b]", "missing", "x").is_err());
+        assert!(lines.set("[a]", "list", "x").is_err());
     }
 
     #[test]

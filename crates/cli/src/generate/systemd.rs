@@ -1,5 +1,5 @@
-//! `generate systemd`: service, timer and daemon, with the user and the folders that they need; or
-//! only what differs from the packaged ones, as drop-ins.
+//! `generate systemd`: the packaged units as they are, the user and the folders that they need, and
+//! what differs for a configuration as drop-ins; or the drop-ins alone.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use confluence_audit_collector::Result;
 
-use super::host::{Host, USER};
-use super::lines::Lines;
-use super::{File, checked};
+use super::File;
+use confluence_audit_collector::host::{Host, USER, checked};
 
 const SERVICE: &str = include_str!("../../../../packaging/systemd/confluence-audit.service");
 const DAEMON: &str = include_str!("../../../../packaging/systemd/confluence-auditd.service");
@@ -31,25 +30,29 @@ struct Setting {
     listed: bool,
 }
 
-/// The whole units.
-pub(super) fn units(host: &Host) -> Result<Vec<File>> {
-    let mut files = Vec::new();
-    for (name, template, section, settings) in parts(host)? {
-        let mut lines = Lines::unit(template);
-        for Setting { key, value, listed } in &settings {
-            if *listed {
-                lines.add(section, key, value)?;
-            } else {
-                lines.set(section, key, value)?;
-            }
-        }
-        if name == "confluence-audit.timer" && !settings.is_empty() {
-            let every = format!("every {}", spelled(host.interval));
-            let description = format!("Collect the audit log of Confluence Cloud {every}");
-            lines.set("[Unit]", "Description", &description)?;
-        }
-        files.push(File::new(format!("{SYSTEM}/{name}"), lines.text()));
+impl Setting {
+    fn is_in(&self, unit: &str) -> bool {
+        let is_key = |line: &&str| {
+            line.strip_prefix(self.key)
+                .is_some_and(|rest| rest.starts_with('='))
+        };
+        let made = unit.lines().find(is_key);
+        made.is_some_and(|line| line[self.key.len() + 1..] == self.value)
     }
+}
+
+/// The packaged units, as they are, and what differs from them.
+pub(super) fn units(host: &Host) -> Result<Vec<File>> {
+    let packaged = [
+        ("confluence-audit.service", SERVICE),
+        ("confluence-audit.timer", TIMER),
+        ("confluence-auditd.service", DAEMON),
+    ];
+    let mut files: Vec<File> = packaged
+        .iter()
+        .map(|(name, unit)| File::new(format!("{SYSTEM}/{name}"), *unit))
+        .collect();
+    files.extend(unit_drop_ins(host)?);
     files.extend(accounts(host)?);
     Ok(files)
 }
@@ -77,24 +80,7 @@ fn accounts(host: &Host) -> Result<[File; 2]> {
 
 /// What differs from the packaged units.
 pub(super) fn drop_ins(host: &Host) -> Result<Vec<File>> {
-    let mut files = Vec::new();
-    for (name, _, section, settings) in parts(host)? {
-        let mut text = format!(
-            "# What differs from the packaged {name}, by `confluence-audit generate systemd \
-             --drop-in`.\n\n{section}\n"
-        );
-        for Setting { key, value, listed } in &settings {
-            // These two add to what is there, and have to be emptied first.
-            if !listed && matches!(*key, "ExecStart" | "OnCalendar") {
-                let _ = writeln!(text, "{key}=");
-            }
-            let _ = writeln!(text, "{key}={value}");
-        }
-        if !settings.is_empty() {
-            let path = format!("{SYSTEM}/{name}.d/50-configuration.conf");
-            files.push(File::new(path, text));
-        }
-    }
+    let mut files = unit_drop_ins(host)?;
     // These have no drop-ins: one of the same name takes the packaged one's place.
     let packaged = [SYSUSERS, TMPFILES].map(str::as_bytes);
     let accounts = accounts(host)?.into_iter().zip(packaged);
@@ -103,40 +89,41 @@ pub(super) fn drop_ins(host: &Host) -> Result<Vec<File>> {
     Ok(files)
 }
 
-type Part = (&'static str, &'static str, &'static str, Vec<Setting>);
-
-/// Each unit's name, its template, and what differs from that in one of its sections.
-fn parts(host: &Host) -> Result<[Part; 3]> {
-    let changed = |template: &str, section: &str, settings: Vec<Setting>| -> Vec<Setting> {
-        let lines = Lines::unit(template);
-        let differs = |setting: &Setting| {
-            setting.listed || lines.get(section, setting.key) != Some(&setting.value)
-        };
-        settings.into_iter().filter(differs).collect()
-    };
+/// A drop-in for each packaged unit from which something differs.
+fn unit_drop_ins(host: &Host) -> Result<Vec<File>> {
     let service = settings(host, "confluence-audit", &["fetch"])?;
     let daemon = settings(host, "confluence-auditd", &[])?;
-    let timer = turns(host.interval);
-    Ok([
-        (
-            "confluence-audit.service",
-            SERVICE,
-            "[Service]",
-            changed(SERVICE, "[Service]", service),
-        ),
+    let parts = [
+        ("confluence-audit.service", SERVICE, "[Service]", service),
         (
             "confluence-audit.timer",
             TIMER,
             "[Timer]",
-            changed(TIMER, "[Timer]", timer),
+            turns(host.interval),
         ),
-        (
-            "confluence-auditd.service",
-            DAEMON,
-            "[Service]",
-            changed(DAEMON, "[Service]", daemon),
-        ),
-    ])
+        ("confluence-auditd.service", DAEMON, "[Service]", daemon),
+    ];
+    let mut files = Vec::new();
+    for (name, packaged, section, mut settings) in parts {
+        settings.retain(|setting| setting.listed || !setting.is_in(packaged));
+        if settings.is_empty() {
+            continue;
+        }
+        let mut text = format!(
+            "# What differs from the packaged {name}, by `confluence-audit generate systemd`.\n\n\
+             {section}\n"
+        );
+        for Setting { key, value, listed } in &settings {
+            // These two add to what is there, and have to be emptied first.
+            if !listed && matches!(*key, "ExecStart" | "OnCalendar") {
+                let _ = writeln!(text, "{key}=");
+            }
+            let _ = writeln!(text, "{key}={value}");
+        }
+        let path = format!("{SYSTEM}/{name}.d/50-configuration.conf");
+        files.push(File::new(path, text));
+    }
+    Ok(files)
 }
 
 /// All that depends on the configuration in one service.
@@ -252,21 +239,6 @@ fn turns(interval: Duration) -> Vec<Setting> {
         settings.push(one("RandomizedDelaySec", spread));
     }
     settings
-}
-
-/// A duration in the largest unit that it is a whole number of.
-fn spelled(interval: Duration) -> String {
-    let seconds = interval.as_secs();
-    for (unit, name) in [(86_400, "day"), (3600, "hour"), (60, "minute")] {
-        if seconds >= unit && seconds.is_multiple_of(unit) {
-            return match seconds / unit {
-                1 => name.to_owned(),
-                10 if name == "minute" => "ten minutes".to_owned(),
-                n => format!("{n} {name}s"),
-            };
-        }
-    }
-    format!("{seconds} seconds")
 }
 
 /// A path as one word of a setting.
