@@ -104,12 +104,12 @@ fn compress(plain: &Path) -> io::Result<()> {
     let source = File::open(plain)?;
     let meta = source.metadata()?;
     let packed = NewFile::create(&fs::with_suffix(plain, ".gz"), 0o600)?;
-    let mut packer = GzEncoder::new(
+    let mut encoder = GzEncoder::new(
         BufWriter::with_capacity(1 << 17, packed),
         GzipLevel::default(),
     );
-    io::copy(&mut BufReader::with_capacity(1 << 17, source), &mut packer)?;
-    let packed = packer.finish()?.into_inner();
+    io::copy(&mut BufReader::with_capacity(1 << 17, source), &mut encoder)?;
+    let packed = encoder.finish()?.into_inner();
     let packed = packed.map_err(io::IntoInnerError::into_error)?;
     fs::give_to_owner_of(&meta, packed.file())?;
     let mode = Permissions::from_mode(meta.mode() & 0o7777);
