@@ -13,7 +13,7 @@ use confluence_audit_collector::{Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, printable_json};
 
 use crate::options::{self, SiteArgs};
-use crate::report::Failure;
+use crate::report::{Failure, say};
 use crate::settings;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -82,13 +82,9 @@ pub(crate) async fn run(site_args: &SiteArgs, args: ExportArgs) -> Result<(), Fa
     let place = sink.finish()?;
     lines.warn_of_unfit();
     if let Some(path) = place {
-        println_to_stdout(&format!("Exported {count} records to {}", path.display()))?;
+        say(&format!("Exported {count} records to {}", path.display()))?;
     }
     Ok(())
-}
-
-fn println_to_stdout(text: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
 }
 
 /// How much is written at once.

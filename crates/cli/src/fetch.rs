@@ -86,7 +86,7 @@ pub(crate) async fn run(site_args: &SiteArgs, args: FetchArgs, form: Form) -> Re
     };
     print_summary(&summary, &failures, &outputs, args.summary)?;
     for failure in &failures {
-        report::say(failure, form);
+        report::print_error(failure, form);
     }
     match failures.first() {
         Some(first) => Err(Failure::Said(first.exit_code())),

@@ -24,7 +24,7 @@ use confluence_audit_collector::host::{self, Host};
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
 
 use crate::options::SiteArgs;
-use crate::report::Failure;
+use crate::report::{Failure, say};
 
 /// What is generated.
 #[derive(Debug, clap::Subcommand)]
@@ -209,7 +209,7 @@ fn write(file: &File, dir: &Path, force: bool) -> std::result::Result<(), Failur
     let path = dir.join(&file.path);
     let shown = path.display();
     match fs::read(&path) {
-        Ok(there) if there == file.text => return said(&format!("{shown} is as it should be")),
+        Ok(there) if there == file.text => return say(&format!("{shown} is as it should be")),
         Ok(_) if !force => {
             return Err(Failure::Error(Error::new(
                 ErrorKind::OutputCreate,
@@ -228,11 +228,7 @@ fn write(file: &File, dir: &Path, force: bool) -> std::result::Result<(), Failur
         )
         .with_source(error)
     })?;
-    said(&format!("{shown} is written"))
-}
-
-fn said(text: &str) -> std::result::Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
+    say(&format!("{shown} is written"))
 }
 
 /// Puts the whole file in its place at once.

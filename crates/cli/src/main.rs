@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Err(Failure::Said(code)) => ExitCode::from(code),
         Err(Failure::Usage(message)) => Args::mistake(&message),
         Err(Failure::Error(error)) => {
-            report::say(&error, form);
+            report::print_error(&error, form);
             ExitCode::from(error.exit_code())
         }
     }

@@ -1,4 +1,4 @@
-//! How a command fails: the error and its remedy on standard error.
+//! What a command prints: lines to standard output, and the error that ends it to standard error.
 
 use std::io::{self, Write};
 
@@ -50,8 +50,13 @@ pub(crate) fn usage(message: &str) -> Failure {
     Failure::Usage(message.to_owned())
 }
 
+/// Prints a line to standard output.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
+}
+
 /// Prints an error with its causes and its remedy.
-pub(crate) fn say(error: &Error, form: Form) {
+pub(crate) fn print_error(error: &Error, form: Form) {
     // There is nowhere left to complain.
     let _ = writeln!(io::stderr(), "{}", report(PROGRAM, error, form));
 }

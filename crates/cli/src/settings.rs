@@ -1,13 +1,13 @@
 //! The settings of a run: flags over environment over file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use confluence_audit_collector::config::{
     Address, AuthConfig, FileConfig, OutputConfig, OutputKind, Secret, SiteConfig,
     default_config_file,
 };
 use confluence_audit_collector::credentials::{TokenFile, secret};
-use confluence_audit_collector::env::variable;
+use confluence_audit_collector::env::{credentials_dir, variable};
 use confluence_audit_collector::site::Sites;
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Config, Error, ErrorKind, Result, Setup};
@@ -34,12 +34,11 @@ pub(crate) fn read(args: &SiteArgs) -> Result<Setup> {
         .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))
         .retry(config.collect.retry)
         .build();
-    let credentials_dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     Ok(Setup {
         config,
         config_file,
         state_dir,
-        sites: Sites::new(http, credentials_dir),
+        sites: Sites::new(http, credentials_dir()),
     })
 }
 

@@ -3,8 +3,7 @@
 mod recover;
 mod show;
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
 use confluence_audit_collector::config::{When, show_size};
@@ -14,7 +13,7 @@ use confluence_audit_collector::{Config, Error, ErrorKind};
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 
 use crate::options::{self, SiteArgs};
-use crate::report::{Failure, usage};
+use crate::report::{Failure, say, usage};
 use crate::settings;
 
 use self::recover::RecoverArgs;
@@ -113,10 +112,6 @@ impl Place {
             self.shown()
         ))
     }
-}
-
-pub(crate) fn say(text: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(Failure::stdout)
 }
 
 async fn verify(place: &Place) -> Result<(), Failure> {

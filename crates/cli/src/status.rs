@@ -12,9 +12,9 @@ use confluence_audit_core::{Timestamp, printable};
 use serde_json::{Value, json};
 
 use crate::options::SiteArgs;
-use crate::report::Failure;
+use crate::report::{Failure, say};
 use crate::settings;
-use crate::state::{say, span, waiting};
+use crate::state::{span, waiting};
 
 pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
     let setup = settings::read(args)?;

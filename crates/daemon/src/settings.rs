@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use confluence_audit_collector::config::default_config_file;
 use confluence_audit_collector::delivery::OutputContext;
-use confluence_audit_collector::env::variable;
+use confluence_audit_collector::env::credentials_dir;
 use confluence_audit_collector::pass::PassOptions;
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Config, Error, ErrorKind, Result};
@@ -59,7 +59,7 @@ impl Settings {
             config,
             config_file,
             state_dir,
-            credentials_dir: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            credentials_dir: credentials_dir(),
         })
     }
 

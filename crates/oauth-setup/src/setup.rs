@@ -1,12 +1,12 @@
 //! The set-up from start to end: ask for consent, exchange the code, choose the site, prove that
 //! its audit log can be read, write the token file.
 
-use std::path::{PathBuf, absolute};
+use std::path::absolute;
 use std::sync::Arc;
 
 use confluence_audit_collector::credentials::token_file::{ConsentedSite, Grant, Stored};
 use confluence_audit_collector::credentials::{TokenFile, secret};
-use confluence_audit_collector::env::variable;
+use confluence_audit_collector::env::{credentials_dir, variable};
 use confluence_audit_collector::state::default_state_dir;
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{
@@ -84,8 +84,7 @@ fn origin(text: &str) -> Result<Origin> {
 
 fn client_secret(args: &Args) -> Result<SecretString> {
     if let Some(file) = &args.client_secret_file {
-        let dir = variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        return secret::read(file, dir.as_deref());
+        return secret::read(file, credentials_dir().as_deref());
     }
     let value = variable(SECRET_VARIABLE).ok_or_else(|| {
         Error::new(
