@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, thread};
 
 use confluence_audit_collector::config::{Address, AuthConfig, SiteConfig};
-use confluence_audit_collector::site::connect;
+use confluence_audit_collector::site::Sites;
 use confluence_audit_core::{AuditQuery, CloudId, Http, Origin};
 use confluence_audit_sim::{OAuthConfig, SimConfig};
 
@@ -82,9 +82,8 @@ fn worker() {
     runtime.enable_all().build().unwrap().block_on(async {
         // Each with connections and credentials of its own: they share the file and nothing else.
         let task = |site: SiteConfig| async move {
-            let site = connect(&Http::builder().build(), &site, None)
-                .await
-                .unwrap();
+            let sites = Sites::new(Http::builder().build(), None);
+            let site = sites.connect(&site).await.unwrap();
             while millis(SystemTime::now()) < until {
                 let page = site.client.audit(&AuditQuery::new().limit(1)).await;
                 assert_eq!(page.unwrap().records.len(), 1);

@@ -71,7 +71,7 @@ pub(crate) async fn run(site_args: &SiteArgs, args: FetchArgs, form: Form) -> Re
     options.jobs = args.jobs.unwrap_or(options.jobs);
     // Who rotates a file tells its writer so by this signal, which would end the run. Each batch
     // looks where the output's path leads now, so there is nothing else to do.
-    let _hangups = signal(SignalKind::hangup()).map_err(Failure::internal)?;
+    let _hangups = signal(SignalKind::hangup()).map_err(Error::not_started)?;
     let (summary, failures) = if args.dry_run {
         dry_run(&setup, &outputs, &options, watch).await?
     } else {

@@ -17,6 +17,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+use confluence_audit_collector::Error;
 use confluence_audit_collector::credentials::secret;
 
 use args::{Args, Command};
@@ -50,7 +51,7 @@ fn run(args: Args) -> Result<(), Failure> {
         .max_blocking_threads(2)
         .enable_all()
         .build();
-    let runtime = runtime.map_err(Failure::internal)?;
+    let runtime = runtime.map_err(Error::not_started)?;
     runtime.block_on(async {
         match args.command {
             Command::Fetch(fetch) => fetch::run(&args.site, fetch, args.logging.form()).await,

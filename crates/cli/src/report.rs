@@ -22,12 +22,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn internal(error: io::Error) -> Self {
-        let message = "the program could not start its runtime";
-        let remedy = "See whether the host has run out of threads, files or memory.";
-        Self::Error(Error::new(ErrorKind::Internal, message, remedy).with_source(error))
-    }
-
     /// Writing to standard output failed.
     pub(crate) fn stdout(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

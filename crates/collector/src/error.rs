@@ -145,6 +145,13 @@ impl Error {
         )
     }
 
+    /// The system gave a program not what it needs to begin.
+    pub fn not_started(error: std::io::Error) -> Self {
+        let message = "the program could not start its runtime";
+        let remedy = "See whether the host has run out of threads, files or memory.";
+        Self::new(ErrorKind::Internal, message, remedy).with_source(error)
+    }
+
     /// Which kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -111,20 +111,14 @@ impl Drop for NewFile {
 }
 
 /// Replaces the content of the file at `path`, durably and at once. The caller is its only writer.
-///
-/// # Errors
-/// What the file system says; the old file is then still there.
-pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut file = NewFile::create(path, mode)?;
     file.write_all(content)?;
     file.persist()
 }
 
 /// A file that was not there before, nor a link in its place.
-///
-/// # Errors
-/// What the file system says.
-pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -158,10 +152,7 @@ pub fn directory(path: &Path) -> &Path {
 }
 
 /// Removes a file, if there is one.
-///
-/// # Errors
-/// What the file system says.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -170,10 +161,7 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Makes the names in `dir` durable: a file whose directory was never written to disk is gone
 /// after a power failure, however well its own bytes were kept.
-///
-/// # Errors
-/// What the file system says.
-pub fn sync_directory(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -267,10 +255,7 @@ fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
 ///
 /// A file system that a user process serves (FUSE) cannot be told from a local one: sshfs is not
 /// found out.
-///
-/// # Errors
-/// What the file system says.
-pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+pub(crate) fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     let found = rustix::fs::statfs(path)?;
     #[allow(
         clippy::cast_possible_truncation,
@@ -310,12 +295,12 @@ pub(crate) fn on_network(
 }
 
 /// Whether a character may stand in a name that becomes a part of file names.
-pub fn is_name_char(c: char) -> bool {
+pub(crate) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 /// Whether a name can be a part of file names.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(is_name_char)
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use confluence_audit_collector::credentials::secret;
 use confluence_audit_collector::state::Lock;
-use confluence_audit_collector::{Error, ErrorKind, Result, report};
+use confluence_audit_collector::{Error, Result, report};
 
 use crate::args::{Args, PROGRAM};
 use crate::settings::Settings;
@@ -65,11 +65,7 @@ fn run(args: &Args) -> Result<()> {
         .max_blocking_threads(BLOCKING)
         .enable_all()
         .build()
-        .map_err(|error| {
-            let message = "the program could not start its runtime";
-            let remedy = "See whether the host has run out of threads, files or memory.";
-            Error::new(ErrorKind::Internal, message, remedy).with_source(error)
-        })?;
+        .map_err(Error::not_started)?;
     let done = runtime.block_on(daemon::run(args, settings, lock.dir()));
     runtime.shutdown_timeout(LAST_WRITES);
     done

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use confluence_audit_collector::credentials::secret;
 use confluence_audit_collector::logging::Form;
-use confluence_audit_collector::{Error, ErrorKind, Result, report};
+use confluence_audit_collector::{Error, Result, report};
 
 use crate::args::Args;
 use crate::terminal::say;
@@ -46,13 +46,7 @@ fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| {
-        Error::new(
-            ErrorKind::Internal,
-            "the program could not start its runtime",
-            "See whether the host has run out of threads, files or memory.",
-        )
-        .with_source(error)
-    })?;
-    runtime.block_on(setup::run(args))
+    runtime
+        .map_err(Error::not_started)?
+        .block_on(setup::run(args))
 }

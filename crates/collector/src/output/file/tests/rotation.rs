@@ -132,6 +132,15 @@ fn what_a_process_left_that_died_while_it_compressed_is_made_whole() {
 }
 
 #[test]
+fn a_configuration_that_asks_for_another_compression_is_told_of_gzip() {
+    let text = "[[output]]\nkind = \"file\"\npath = \"/x\"\nrotate_age = \"1d\"\n\
+                rotate_compress = \"zstd\"\n";
+    let error = crate::Config::from_toml(text, "x").expect_err("it cannot be had");
+    assert!(error.to_string().contains("`zstd`"), "{error}");
+    assert!(error.remedy().contains("\"gzip\""), "{}", error.remedy());
+}
+
+#[test]
 fn a_new_file_begins_with_its_header_once_wherever_it_was_torn() {
     let header = "one,two";
     for torn in 0..=header.len() + 1 {
