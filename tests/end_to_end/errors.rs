@@ -60,8 +60,7 @@ pub(crate) fn redacted(text: &str, place: &Place) -> String {
     let ids = |c: char| c.is_ascii_hexdigit() || c == '-';
     let text = masked(&text, "127.0.0.1:", numbers);
     let text = masked(&text, "request id ", ids);
-    let text = masked(&text, "process ", numbers);
-    masked(&text, "/.export-", |c| c.is_ascii_alphanumeric())
+    masked(&text, "process ", numbers)
 }
 
 /// Puts a word in place of what `varies` behind each `marker`.

@@ -187,9 +187,9 @@ pub(crate) fn give_to_owner_of(other: &Metadata, file: &File) -> io::Result<()> 
 /// Why a file was not opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("it is a symbolic link")]
+    #[error("a symbolic link")]
     Link,
-    #[error("it is not a plain file")]
+    #[error("not a plain file")]
     NotPlain,
     #[error(transparent)]
     Io(#[from] io::Error),
