@@ -1,4 +1,4 @@
-//! What can be said on the command line and in the environment.
+//! The command line and its environment variables.
 
 use std::process::ExitCode;
 

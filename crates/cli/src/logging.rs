@@ -1,4 +1,4 @@
-//! What of the flags decides how much is logged, and how.
+//! Logging options: how much is logged, and how.
 
 use confluence_audit_collector::logging::{self, Level};
 

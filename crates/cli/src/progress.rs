@@ -1,4 +1,4 @@
-//! A line that moves, for whoever watches a terminal; nothing when nobody does.
+//! Progress on a terminal: a line that moves; nothing where nobody watches.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `sites`: what the credentials reach.
+//! `sites`: the sites that the credentials reach.
 
 use std::io::{self, Write as _};
 

@@ -1,5 +1,5 @@
-//! `status`: how each site stands, as an operator asks for it: how far its log has been read, when
-//! the last pass ended and why it failed, what each hour brought, what waits for outputs, and how long its consent lasts.
+//! `status`: prints how far each site is read, how its last pass ended, what waits for outputs, and
+//! how long its consent lasts.
 
 use std::time::Duration;
 

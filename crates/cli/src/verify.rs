@@ -1,4 +1,4 @@
-//! `verify`: whether files hold what the site has, told by its own log.
+//! `verify`: compares files with the site's log.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;

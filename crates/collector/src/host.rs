@@ -1,5 +1,5 @@
-//! What a host's files have to know of the configuration: who collects, what is read and written,
-//! and which credentials have to be handed over.
+//! Host requirements of a configuration: who collects, what is read and written, and which
+//! credentials have to be handed over.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

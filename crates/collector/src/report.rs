@@ -1,4 +1,4 @@
-//! How a program tells that it failed: what happened with its causes, and what to do.
+//! The error that ends a program, as text or JSON: its causes and its remedy.
 
 use crate::Error;
 use crate::logging::Form;

@@ -1,4 +1,4 @@
-//! `generate completions`: what a shell needs to know of the command line.
+//! `generate completions`: shell completions.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `generate index-template`: which type each field of the format `ecs` has.
+//! `generate index-template`: the index template for the format `ecs`.
 
 use clap::ValueEnum;
 use confluence_audit_formats::ecs::{Engine, index_template};

@@ -1,5 +1,4 @@
-//! A configuration file as lines, of which some are changed and all others stay: comments are what
-//! it is printed for.
+//! Edits lines of a configuration file and keeps all others: comments are what it is printed for.
 
 use confluence_audit_collector::Result;
 

@@ -115,7 +115,7 @@ fn unit_drop_ins(host: &Host) -> Result<Vec<File>> {
         );
         for Setting { key, value, listed } in &settings {
             // These two add to what is there, and have to be emptied first.
-            if !listed && matches!(*key, "ExecStart" | "OnCalendar") {
+            if !listed && !value.is_empty() && matches!(*key, "ExecStart" | "OnCalendar") {
                 let _ = writeln!(text, "{key}=");
             }
             let _ = writeln!(text, "{key}={value}");

@@ -1,4 +1,4 @@
-//! What a check has found.
+//! Findings of a check.
 
 use confluence_audit_core::printable;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What this host holds: the configuration, the state, the output files, and who may read them.
+//! Checks of this host: the configuration, the state, the output files, and who may read them.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! Who rotates an output file, and how: the configuration of logrotate, as far as it matters here.
+//! Checks of log rotation: what logrotate's configuration does with an output file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The way to the service: the proxy that leads there, or the name's addresses.
+//! Checks of the network: the proxy that leads to the service, or the name's addresses.
 
 use std::net::IpAddr;
 

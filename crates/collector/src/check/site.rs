@@ -1,4 +1,4 @@
-//! A site: its credentials, and everything that reading its log needs.
+//! Checks of a site: its credentials, and everything that reading its log needs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reading a secret from where an operator keeps it, and refusing where others could read it too.
+//! Secrets from files, variables and standard input, refused where others could read them too.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! The file that keeps an OAuth consent alive: one for all processes and tasks that share it.
+//! The OAuth token file: one for all processes and tasks that share a consent.
 //!
 //! A refresh token is good for one use, so the new one must be on disk before anything is done with
 //! it, and only one may refresh at a time. `core` decides when (under the lock: read again, note

@@ -1,4 +1,4 @@
-//! Records of one site as lines, with the names that `fetch` gives their events.
+//! Lines of exported records, with the names that a run gives their events.
 
 use std::collections::HashMap;
 

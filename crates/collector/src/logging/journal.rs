@@ -1,4 +1,4 @@
-//! Whether systemd's journal reads what this program says, and the way there.
+//! systemd's journal as the place of log lines, where it reads standard error.
 
 use std::env;
 use std::fmt::Display;

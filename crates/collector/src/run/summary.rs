@@ -1,4 +1,4 @@
-//! What a run did, for people and scripts.
+//! Summary of a run, for people and scripts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The name under which a site's progress is kept.
+//! Site ids: the name under which a site's progress is kept.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Where the state is kept when nobody says where.
+//! The default state directory.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! How the last pass over a site ended, for whoever asks later: `status` may be asked by somebody
-//! whom a failed run has woken.
+//! The outcome of the last pass over a site, kept for `status`, which may be asked by somebody whom
+//! a failed run has woken.
 //!
 //! Nothing depends on it but what people are told, so it is kept in a file of its own for each
 //! site, outside of the one transaction, and one that cannot be read or written is no failure.

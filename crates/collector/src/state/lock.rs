@@ -1,4 +1,4 @@
-//! One collector a state directory: the lock that a run holds from its first read to its last
+//! The state directory's lock: one collector at a time, from a run's first read to its last
 //! confirmation.
 
 use std::fs::{File, TryLockError};

@@ -1,4 +1,4 @@
-//! What stands in a token file: JSON of a version, with times in RFC 3339 for those who look in.
+//! Format of the token file: versioned JSON, with times in RFC 3339 for those who look in.
 
 use std::path::Path;
 
