@@ -3,7 +3,7 @@
 mod recover;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use confluence_audit_collector::config::{Address, SiteConfig, default_config_file};
 use confluence_audit_collector::config::{When, show_size};

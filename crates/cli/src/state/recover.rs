@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use confluence_audit_collector::config::When;
 use confluence_audit_collector::recount::{RawFiles, Recounted};
-use confluence_audit_collector::site::connect_known;
 use confluence_audit_collector::spool::{Recovered, Recovery, Spool, SqliteSpool};
 use confluence_audit_collector::state::Lock;
 use confluence_audit_collector::{SiteId, config::SiteConfig};
 use confluence_audit_core::{Runtime as _, SystemRuntime, printable};
 
-use super::{Place, say};
-use crate::args::{self, SiteArgs};
-use crate::report::Failure;
-use crate::settings::{Settings, named};
+use super::Place;
+use crate::options::{self, SiteArgs};
+use crate::report::{Failure, say, usage};
+use crate::settings::{self, named, only_site};
 
 /// What to recover from.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,7 +24,7 @@ pub(crate) struct RecoverArgs {
     from_files: Vec<PathBuf>,
     /// The files hold everything from T on; what the site has from before is not delivered
     /// [default: the oldest record in the files]
-    #[arg(long, value_name = "T", value_parser = args::when, requires = "from_files")]
+    #[arg(long, value_name = "T", value_parser = options::when, requires = "from_files")]
     since: Option<When>,
     /// The site whose records the files hold, by its cloud id or its name in the configuration;
     /// needed when there are several
@@ -86,7 +85,7 @@ pub(super) async fn recover(
 
 fn read(place: &Place, files: &[PathBuf], yes: bool) -> Result<RawFiles, Failure> {
     if place.outputs > 1 && !yes {
-        return Err(args::usage(&format!(
+        return Err(usage(&format!(
             "{} outputs are configured, and the files are of one: what another one had not got \
              and the files hold would not be delivered to it any more. Give --yes if that is meant",
             place.outputs
@@ -94,7 +93,7 @@ fn read(place: &Place, files: &[PathBuf], yes: bool) -> Result<RawFiles, Failure
     }
     let files = RawFiles::read(files)?;
     if files.is_of_another_format() {
-        return Err(args::usage(
+        return Err(usage(
             "no line of the files is a record: name files of the format raw",
         ));
     }
@@ -118,20 +117,20 @@ async fn choose(
     } else if place.sites.is_empty() && named(site_args)?.is_none() && known.len() == 1 {
         return Ok(known.swap_remove(0).id);
     }
-    let settings = Settings::read(site_args)?;
+    let settings = settings::read(site_args)?;
     let named = |site: &&SiteConfig| Some(site.name.as_str()) == wanted;
     let config = match wanted {
-        None => settings.only_site()?,
+        None => only_site(&settings.config)?,
         Some(wanted) => settings.config.sites.iter().find(named).ok_or_else(|| {
-            args::usage(&format!(
+            usage(&format!(
                 "--site {wanted} is none of the configured sites, nor of those in the state"
             ))
         })?,
     };
-    let credentials = settings.credentials_dir.as_deref();
-    match connect_known(&settings.http, config, Some(spool), credentials).await {
-        (Some(id), _) => Ok(id),
-        (None, site) => Ok(site?.id),
+    let sites = settings.sites.with_spool(spool.clone());
+    match sites.known_id(config).await? {
+        Some(id) => Ok(id),
+        None => Ok(sites.connect(config).await?.id),
     }
 }
 
