@@ -68,7 +68,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn line(content: u8) -> Bytes {
-    Bytes::from(format!(r#"{{"summary":"record","n":{content}}}"#))
+    Bytes::from(format!(r#"{{"summary":"record {content}"}}"#))
 }
 
 fn fingerprint(content: u8) -> Fingerprint {
