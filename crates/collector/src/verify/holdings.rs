@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use confluence_audit_core::read::Counts;
+use confluence_audit_core::read::{Counts, is_possible_time};
 use confluence_audit_core::{Fingerprint, RawRecord, Timestamp, printable};
 
 use super::lines::{self, Lines, Next};
@@ -98,7 +98,7 @@ impl Holdings {
             path,
         });
         let mut after = None;
-        let mut unplaced = Vec::new();
+        let (mut unplaced, mut last) = (Vec::new(), None);
         loop {
             let record = match lines.next()? {
                 Next::End => break,
@@ -119,16 +119,19 @@ impl Holdings {
                 Ok(record) => {
                     self.hold(&record, file, lines.number(), after);
                     after = record.time().or(after);
-                    match record.time() {
-                        Some(time) => self.place(&mut unplaced, time),
+                    match record.time().filter(|time| is_possible_time(*time)) {
+                        Some(time) => {
+                            self.place(&mut unplaced, time);
+                            last = Some(time);
+                        }
                         None => unplaced.push(record.fingerprint()),
                     }
                 }
                 Err(why) => self.torn(file, lines.number(), after, &why),
             }
         }
-        let last = after.or(self.newest).unwrap_or(Timestamp::from_millis(0));
-        self.place(&mut unplaced, last);
+        let last = last.or_else(|| self.oldest());
+        self.place(&mut unplaced, last.unwrap_or(Timestamp::from_millis(0)));
         Ok(())
     }
 
@@ -158,9 +161,10 @@ impl Holdings {
         held.copies = held.copies.saturating_add(1);
     }
 
-    /// The time of the oldest record that tells one.
+    /// The time of the oldest record that tells a possible one.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.oldest
+        let times = self.timed.keys().map(|(time, _)| *time);
+        times.filter(|time| is_possible_time(*time)).min()
     }
 
     /// How many lines are no records.
@@ -168,16 +172,17 @@ impl Holdings {
         self.torn
     }
 
-    /// How many records tell no time.
+    /// How many records tell no possible time.
     pub fn untimed_count(&self) -> u64 {
         self.placed.values().map(|copies| u64::from(*copies)).sum()
     }
 
-    /// How many copies of each record there are. One that tells no time is filed, as the reading
-    /// of a site does, with the record that it met before, which is the next one in a file.
+    /// How many copies of each record there are. One that tells no possible time is filed, as the
+    /// reading of a site does, with the record that it met before, which is the next in a file.
     pub fn counts(&self) -> Counts {
-        let timed = self.timed.iter().map(|(key, held)| (*key, held.copies));
-        let mut counts: Counts = timed.collect();
+        let timed = self.timed.iter();
+        let timed = timed.filter(|((time, _), _)| is_possible_time(*time));
+        let mut counts: Counts = timed.map(|(key, held)| (*key, held.copies)).collect();
         for (key, copies) in &self.placed {
             *counts.entry(*key).or_insert(0) += copies;
         }

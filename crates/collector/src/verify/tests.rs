@@ -248,6 +248,32 @@ fn damage_in_compressed_data_is_torn_and_what_came_before_it_counts() {
     }
 }
 
+#[test]
+fn what_files_hold_is_counted_twins_and_records_without_a_time_too() {
+    let now = 1_700_000_000_000;
+    let lines = [
+        line(now, "twins"),
+        line(now, "twins"),
+        r#"{"summary":"without"}"#.to_owned(),
+        line(now + 1, "last"),
+        line(5, "of 1970"),
+        r#"{"creationDate":17000"#.to_owned(),
+    ];
+    let dir = Dir::new().with("a", gzip(lines.join("\n").as_bytes()));
+    let holdings = Holdings::read(&dir.1, 0).unwrap();
+    let count = |time, index: usize| {
+        let key = (at(time), record(&lines[index]).fingerprint());
+        holdings.counts().get(&key).copied()
+    };
+    assert_eq!(count(now, 0), Some(2));
+    assert_eq!(count(now + 1, 2), Some(1));
+    assert_eq!(count(now + 1, 3), Some(1));
+    assert_eq!(count(now + 1, 4), Some(1));
+    assert_eq!(holdings.counts().len(), 4);
+    assert_eq!(holdings.oldest(), Some(at(now)));
+    assert_eq!((holdings.untimed_count(), holdings.torn_count()), (2, 1));
+}
+
 /// How a file is stored.
 #[derive(Clone, Copy, Debug)]
 enum Stored {

@@ -20,8 +20,14 @@ pub struct TimedRecord {
     pub is_own_time: bool,
 }
 
+/// Whether a record can be from this time; one that says it is from another says nothing of where
+/// it stands.
+pub fn is_possible_time(time: Timestamp) -> bool {
+    (FIRST..LAST).contains(&time)
+}
+
 fn own_time(record: &RawRecord) -> Option<Timestamp> {
-    record.time().filter(|time| (FIRST..LAST).contains(time))
+    record.time().filter(|time| is_possible_time(*time))
 }
 
 /// Files the records of a page; one that does not tell its time goes with the one before it, or
