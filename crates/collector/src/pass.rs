@@ -158,7 +158,7 @@ async fn read_windows(
     let limit = options.spool_limit;
     wait_for_capacity(limit, spool, progress).await?;
     let mut pass = Pass::begin(
-        Arc::new(SiteLog::new(site.client.clone())),
+        SiteLog::new(site.client.clone()),
         site,
         Some(spool),
         options,
@@ -191,7 +191,7 @@ pub async fn count(
     mut on_progress: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     let mut pass = Pass::begin(
-        Arc::new(SiteLog::new(site.client.clone())),
+        SiteLog::new(site.client.clone()),
         site,
         spool,
         options,
@@ -207,6 +207,7 @@ pub async fn count(
 /// A pass over one site.
 struct Pass<'a> {
     reader: Reader<Fingerprinted>,
+    source: Arc<dyn Source>,
     runtime: &'a dyn Runtime,
     site: SiteId,
     /// What the messages call the site.
@@ -229,7 +230,7 @@ impl<'a> Pass<'a> {
     /// Plans a pass: from what was read before, or, the first time, from the start that is asked
     /// for or the beginning.
     async fn begin(
-        source: Arc<dyn Source>,
+        log: SiteLog,
         site: &'a Site,
         spool: Option<&'a dyn Spool>,
         options: &'a PassOptions,
@@ -238,10 +239,17 @@ impl<'a> Pass<'a> {
         let (name, schedule) = (site.name.as_str(), options.schedule.as_slice());
         let now = runtime.now();
         let state = match spool {
-            Some(spool) => believable_state(&*source, site, spool, now).await?,
+            Some(spool) => believable_state(&log, site, spool, now).await?,
             None => SiteState::default(),
         };
         let due = lookback::due(schedule, &state.rereads, now);
+        // What the site has shown spares a request, but once in each longest step it has to show it
+        // again: it can begin to cap its pages.
+        let is_trusted = !due
+            .iter()
+            .any(|step| step.span == lookback::longest(schedule));
+        let largest_page = state.largest_page.filter(|_| is_trusted).unwrap_or(0);
+        let source: Arc<dyn Source> = Arc::new(log.with_largest_page(largest_page));
         let completes = due.iter().map(|step| (step.name.clone(), now)).collect();
         let (from, silent) = if let Some(watermark) = state.watermark {
             if options.start.is_some() {
@@ -257,7 +265,15 @@ impl<'a> Pass<'a> {
         };
         let span = Window { from, to: None };
         Ok(Self {
-            reader: Reader::new(source, Fingerprinted::of, span, now, silent, options.jobs),
+            reader: Reader::new(
+                Arc::clone(&source),
+                Fingerprinted::of,
+                span,
+                now,
+                silent,
+                options.jobs,
+            ),
+            source,
             runtime,
             site: site.id.clone(),
             name,
@@ -380,6 +396,7 @@ impl<'a> Pass<'a> {
         }
         let ended = self.reader.is_done();
         Ok(Commit {
+            largest_page: Some(self.source.largest_page()).filter(|records| *records > 0),
             from,
             records: difference.new,
             watermark,

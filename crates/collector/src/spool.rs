@@ -30,6 +30,8 @@ pub struct SiteState {
     pub counted_from: Option<Timestamp>,
     /// When each step that reads again was last done, by the name of the step (`24h`).
     pub rereads: Vec<(String, Timestamp)>,
+    /// The most records that a page of the site has held, since that was last looked at.
+    pub largest_page: Option<usize>,
 }
 
 /// What one pass, or one finished slice of it, has found out.
@@ -46,6 +48,8 @@ pub struct Commit {
     pub forget_before: Timestamp,
     /// The steps of reading again that this commit completes, and when.
     pub rereads: Vec<(String, Timestamp)>,
+    /// The most records that a page of the site has held, where it is told anew.
+    pub largest_page: Option<usize>,
 }
 
 /// How far an output has come.

@@ -278,7 +278,12 @@ impl Http {
                     (error.with_status(status.as_u16()), wait)
                 }
             };
-            if error.kind() == ErrorKind::Unauthorized
+            // Gateways answer a token that ended early with either.
+            let is_refused = matches!(
+                error.kind(),
+                ErrorKind::Unauthorized | ErrorKind::NotPermitted
+            );
+            if is_refused
                 && !refreshed
                 && let Some(auth) = auth
                 && auth.rejected(&headers).await

@@ -139,6 +139,7 @@ impl World {
         let line = record.line().clone();
         self.committed.push(line.clone());
         let commit = Commit {
+            largest_page: None,
             from: Timestamp::from_millis(0),
             records: vec![NewRecord {
                 time,

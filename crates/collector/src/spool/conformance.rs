@@ -88,6 +88,7 @@ fn record(millis: i64, content: u8, ordinal: u32) -> NewRecord {
 /// A commit of these records that forgets nothing.
 fn commit(watermark: i64, records: Vec<NewRecord>) -> Commit {
     Commit {
+        largest_page: None,
         from: at(0),
         records,
         watermark: at(watermark),

@@ -44,6 +44,21 @@ impl Page {
         if let Some((records, answer)) = split(body) {
             return Ok(answer.into_page(records, server_time));
         }
+        if let Err(error) = std::str::from_utf8(body) {
+            // One byte must not cost the records of a page.
+            let text = String::from_utf8_lossy(body).into_owned();
+            let page = Self::parse(&Bytes::from(text), server_time)?;
+            let marked = page.records.iter();
+            let marked = marked.filter(|record| record.as_str().contains('\u{fffd}'));
+            let first = marked.clone().find_map(RawRecord::time);
+            tracing::warn!(
+                records = marked.count(),
+                first = first.map(tracing::field::display),
+                "an answer is not UTF-8 from byte {} on: what is not is replaced by U+FFFD",
+                error.valid_up_to()
+            );
+            return Ok(page);
+        }
         let answer: Body<&RawValue> = decode::object(body)?;
         let records = answer.results.iter();
         let records = records.map(|text| RawRecord::within(body, text.get()));

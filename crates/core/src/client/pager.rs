@@ -156,6 +156,36 @@ impl Pager {
         self.position.is_some()
     }
 
+    /// After an error: asks again for the same page with half as many records; `false` where it was
+    /// one record already.
+    pub(crate) fn ask_for_fewer(&mut self) -> bool {
+        let Some(position) = &mut self.position else {
+            return false;
+        };
+        match position.asks.number("limit") {
+            Some(0 | 1) | None => false,
+            Some(limit) => {
+                position.asks = position.asks.clone().with("limit", limit / 2);
+                self.state = State::Idle;
+                true
+            }
+        }
+    }
+
+    /// After an error: goes on behind the record at which the page begins.
+    pub(crate) fn skip_record(&mut self) {
+        if let Some(position) = &mut self.position {
+            let start = position.asks.number("start").unwrap_or(0);
+            position.asks = position.asks.clone().with("start", start.saturating_add(1));
+            self.state = State::Idle;
+        }
+    }
+
+    /// How many records the next page is asked for.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.position.as_ref()?.asks.number("limit")
+    }
+
     /// The page far behind all records, as the service's own offsets go.
     pub(crate) async fn far_page(&mut self) -> Result<Page, Error> {
         let asks = self.first.asks.clone().with("start", FAR);

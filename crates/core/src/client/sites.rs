@@ -20,7 +20,8 @@ use crate::printable::printable;
 pub struct CloudId(String);
 
 impl CloudId {
-    /// Takes an id, which becomes a part of a path: letters, digits and hyphens only.
+    /// Takes an id, which becomes a part of a path: letters, digits and hyphens only. Its letters
+    /// become small ones, as a UUID is the same in either: another spelling is not another site.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] when it is anything else.
@@ -31,7 +32,7 @@ impl CloudId {
             let message = format!("'{}' is not a cloud id", printable(text, 100));
             return Err(Error::new(ErrorKind::Config, message));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.to_ascii_lowercase()))
     }
 
     /// The id as text.

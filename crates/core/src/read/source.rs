@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,13 +11,16 @@ use futures_util::TryStreamExt as _;
 use crate::client::AuditClient;
 use crate::client::pager::Pager;
 use crate::client::query::AuditQuery;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::fingerprint::Fingerprint;
 use crate::record::RawRecord;
 use crate::time::Timestamp;
 
 /// How many records a page is asked for: the service's own default.
 pub(super) const PAGE_SIZE: u32 = 1000;
+
+/// So many records in a row may be larger than an answer may be.
+const SKIPPED_MAX: u64 = 100;
 
 /// A log that can be read by time.
 ///
@@ -83,6 +86,8 @@ pub struct SiteLog {
     client: AuditClient,
     search: Option<String>,
     largest_page: Arc<AtomicUsize>,
+    /// How many records a page is asked for: fewer once an answer was too large.
+    page_size: Arc<AtomicU64>,
 }
 
 impl SiteLog {
@@ -92,6 +97,7 @@ impl SiteLog {
             client,
             search: None,
             largest_page: Arc::default(),
+            page_size: Arc::new(AtomicU64::new(PAGE_SIZE.into())),
         }
     }
 
@@ -100,6 +106,11 @@ impl SiteLog {
     pub fn with_largest_page(self, records: usize) -> Self {
         self.largest_page.fetch_max(records, Ordering::Relaxed);
         self
+    }
+
+    fn page_size(&self) -> u32 {
+        let size = self.page_size.load(Ordering::Relaxed);
+        u32::try_from(size).unwrap_or(PAGE_SIZE).max(1)
     }
 
     /// Only records one of whose values holds `text`.
@@ -113,7 +124,7 @@ impl SiteLog {
 #[async_trait]
 impl Source for SiteLog {
     fn pages(&self, from: Timestamp, to: Option<Timestamp>) -> Box<dyn SourcePages> {
-        let mut query = AuditQuery::new().limit(PAGE_SIZE);
+        let mut query = AuditQuery::new().limit(self.page_size());
         // A beginning before all records is not asked for at all.
         if from.as_millis() > 0 {
             query = query.since(from);
@@ -127,11 +138,15 @@ impl Source for SiteLog {
         Box::new(SiteLogPages {
             pager: self.client.pages(&query),
             largest_page: Arc::clone(&self.largest_page),
+            page_size: Arc::clone(&self.page_size),
         })
     }
 
     fn largest_page(&self) -> usize {
-        self.largest_page.load(Ordering::Relaxed)
+        // Of a page that was asked for fewer records, no more can be told.
+        let asked = self.page_size.load(Ordering::Relaxed);
+        let asked = usize::try_from(asked).unwrap_or(usize::MAX);
+        self.largest_page.load(Ordering::Relaxed).min(asked)
     }
 
     async fn retention(&self) -> Result<Option<Duration>, Error> {
@@ -143,6 +158,7 @@ impl Source for SiteLog {
 struct SiteLogPages {
     pager: Pager,
     largest_page: Arc<AtomicUsize>,
+    page_size: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -151,7 +167,34 @@ impl SourcePages for SiteLogPages {
         if !self.pager.go_on_behind_last() {
             return Ok(None);
         }
-        let page = self.pager.try_next().await?;
+        let mut skipped = 0;
+        let page = loop {
+            match self.pager.try_next().await {
+                Ok(page) => break page,
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    if self.pager.ask_for_fewer() {
+                        let limit = self.pager.limit().unwrap_or(1);
+                        self.page_size.fetch_min(limit, Ordering::Relaxed);
+                        tracing::debug!(limit, "an answer was too large: fewer records a page");
+                    } else if skipped < SKIPPED_MAX {
+                        self.pager.skip_record();
+                        skipped += 1;
+                    } else {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if skipped > 0 {
+            let next = page.as_ref().and_then(|page| page.records.first());
+            tracing::error!(
+                records = skipped,
+                before = next.and_then(RawRecord::time).map(tracing::field::display),
+                "a record is larger than an answer may be, and is left out: raise the limit, or \
+                 read it on the site"
+            );
+        }
         Ok(page.map(|page| {
             let has_next = self.pager.position().is_some();
             self.largest_page

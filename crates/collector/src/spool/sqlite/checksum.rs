@@ -11,9 +11,9 @@ pub(super) const LEN: usize = 8;
 pub(super) fn site_checksum(
     name: &str,
     id: i64,
-    [watermark, counted_from, oldest_waiting]: [Option<i64>; 3],
+    [watermark, counted_from, oldest_waiting, largest_page]: [Option<i64>; 4],
 ) -> [u8; LEN] {
-    let numbers = [watermark, counted_from, oldest_waiting];
+    let numbers = [watermark, counted_from, oldest_waiting, largest_page];
     let known = numbers.map(|number| u8::from(number.is_some()));
     let numbers = numbers.map(|number| number.unwrap_or_default().to_le_bytes());
     checksum(&[

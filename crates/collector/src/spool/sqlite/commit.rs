@@ -41,6 +41,9 @@ pub(super) fn write_commit(
     row.watermark = row.watermark.max(Some(commit.watermark));
     let counted_from = row.counted_from.unwrap_or(commit.from);
     row.counted_from = Some(counted_from.max(commit.forget_before));
+    if let Some(records) = commit.largest_page {
+        row.largest_page = Some(i64::try_from(records).unwrap_or(i64::MAX));
+    }
     set_site(transaction, site, &row)?;
     transaction
         .prepare_cached("DELETE FROM ledger WHERE site = ?1 AND ms < ?2")?

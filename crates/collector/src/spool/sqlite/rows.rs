@@ -20,12 +20,16 @@ pub(super) struct SiteRow {
     /// None of what waited for outputs after the site's last commit, of whatever site, is older;
     /// `None` when nothing waited.
     pub(super) oldest_waiting: Option<Timestamp>,
+    /// The most records that a page of the site has held.
+    pub(super) largest_page: Option<i64>,
 }
 
 impl SiteRow {
-    fn numbers(&self) -> [Option<i64>; 3] {
+    fn numbers(&self) -> [Option<i64>; 4] {
         let times = [self.watermark, self.counted_from, self.oldest_waiting];
-        times.map(|time| time.map(Timestamp::as_millis))
+        let [watermark, counted_from, oldest_waiting] =
+            times.map(|time| time.map(Timestamp::as_millis));
+        [watermark, counted_from, oldest_waiting, self.largest_page]
     }
 }
 
@@ -36,7 +40,7 @@ pub(super) fn site_row(
 ) -> Result<Option<SiteRow>, StoreError> {
     let found = transaction
         .prepare_cached(
-            "SELECT id, watermark, counted_from, oldest_waiting, checksum FROM site
+            "SELECT id, watermark, counted_from, oldest_waiting, largest_page, checksum FROM site
              WHERE name = ?1",
         )?
         .query_row([site.as_str()], |row| {
@@ -50,9 +54,10 @@ pub(super) fn site_row(
                 watermark: time(1)?,
                 counted_from: time(2)?,
                 oldest_waiting: time(3)?,
+                largest_page: row.get(4)?,
             };
             let expected = site_checksum(site.as_str(), found.id, found.numbers());
-            Ok((found, matches(row, 4, expected)?))
+            Ok((found, matches(row, 5, expected)?))
         })
         .optional()?;
     match found {
@@ -80,6 +85,7 @@ pub(super) fn site_row_or_new(
         watermark: None,
         counted_from: None,
         oldest_waiting: None,
+        largest_page: None,
     };
     set_site(transaction, site, &row)?;
     Ok(row)
@@ -92,17 +98,18 @@ pub(super) fn set_site(
 ) -> Result<(), StoreError> {
     let numbers = row.numbers();
     let checksum = site_checksum(site.as_str(), row.id, numbers);
-    let [watermark, counted_from, oldest_waiting] = numbers;
+    let [watermark, counted_from, oldest_waiting, largest_page] = numbers;
     transaction
         .prepare_cached(
-            "UPDATE site SET watermark = ?2, counted_from = ?3, oldest_waiting = ?4, checksum = ?5
-             WHERE id = ?1",
+            "UPDATE site SET watermark = ?2, counted_from = ?3, oldest_waiting = ?4,
+             largest_page = ?5, checksum = ?6 WHERE id = ?1",
         )?
         .execute(params![
             row.id,
             watermark,
             counted_from,
             oldest_waiting,
+            largest_page,
             checksum
         ])?;
     Ok(())
@@ -123,6 +130,9 @@ pub(super) fn site_state(transaction: &Connection, site: &SiteId) -> Result<Site
         watermark: row.watermark,
         counted_from: row.counted_from,
         rereads,
+        largest_page: row
+            .largest_page
+            .and_then(|records| usize::try_from(records).ok()),
     })
 }
 

@@ -22,6 +22,8 @@ const TABLES: &str = "
         counted_from   INTEGER,
         -- None of what waited after the last commit is older; NULL when nothing did.
         oldest_waiting INTEGER,
+        -- The most records that a page has held: one with fewer was not cut.
+        largest_page   INTEGER,
         checksum       BLOB NOT NULL
     ) STRICT;
     CREATE TABLE reread (

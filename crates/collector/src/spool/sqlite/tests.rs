@@ -212,6 +212,7 @@ async fn a_count_that_grew_by_itself_is_missed() {
             line: Bytes::from_static(b"{}"),
         });
         Commit {
+            largest_page: None,
             from: time(0),
             records: copies.collect(),
             watermark: time(1),
@@ -242,6 +243,7 @@ async fn counts_are_met_where_they_are_read_and_from_then_on_checked_at_each_sta
     let site = SiteId::new("a");
     let spool = dir.open().expect("a fresh spool");
     let commit = Commit {
+        largest_page: None,
         from: time(0),
         records: Vec::new(),
         watermark: time(1),
@@ -283,6 +285,7 @@ async fn a_record_whose_number_fell_behind_the_outputs_is_missed() {
     let output = OutputName::new("file");
     spool.register(&output).await.expect("registered");
     let commit = |ms| Commit {
+        largest_page: None,
         from: time(0),
         records: vec![NewRecord {
             time: time(ms),
@@ -314,6 +317,7 @@ async fn a_record_whose_site_is_not_there_is_missed() {
     let output = OutputName::new("file");
     spool.register(&output).await.expect("registered");
     let commit = Commit {
+        largest_page: None,
         from: time(0),
         records: vec![NewRecord {
             time: time(1),
@@ -351,6 +355,7 @@ async fn a_look_stays_right_while_runs_begin_and_end() {
     for run in 1..4 {
         let spool = dir.open().expect("a run");
         let commit = Commit {
+            largest_page: None,
             from: time(0),
             records: Vec::new(),
             watermark: time(1),
@@ -447,6 +452,7 @@ async fn space_is_given_back_after_a_long_wait() {
         line: Bytes::from(vec![b'x'; 80 * 1024 * 1024]),
     };
     let commit = Commit {
+        largest_page: None,
         from: time(0),
         records: vec![record],
         watermark: time(1),

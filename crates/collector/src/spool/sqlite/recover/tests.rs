@@ -74,6 +74,7 @@ fn fill(dir: &Path) -> SqliteSpool {
                 }
                 let watermark = records.last().unwrap().time;
                 let commit = Commit {
+                    largest_page: None,
                     from: NOW,
                     records,
                     watermark,
