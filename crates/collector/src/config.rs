@@ -4,11 +4,10 @@
 //! environment are laid over them by the binaries, which is why every field is public. A mistake is
 //! reported with its line, because the person who made it has the file open.
 
-mod outputs;
-mod place;
+mod default_file;
 mod read;
-mod section;
 mod size;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -21,22 +20,22 @@ use confluence_audit_core::{CloudId, Origin, RetryPolicy};
 use secrecy::SecretString;
 use toml::de::DeTable;
 
-use self::outputs::read_outputs;
 use self::read::{read_collect, read_sites, read_state};
-use self::section::{Section, Source};
+use self::table::{Section, Source};
+use crate::output::kinds::read_outputs;
 use crate::{Error, ErrorKind, Result};
 use confluence_audit_core::read::Lookback;
 
 pub use confluence_audit_formats::Format;
 
-pub use self::outputs::{
+pub use self::default_file::default_config_file;
+pub use self::size::{parse_size, show_size};
+pub use self::when::{ParseWhenError, When, parse_duration};
+pub use crate::output::kinds::{
     ClientCertificate, Confirm, ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig,
     OtlpConfig, OutputConfig, OutputFiles, OutputKind, PeerConfig, SplunkHecConfig, SyslogAddress,
     SyslogConfig, SyslogFraming,
 };
-pub use self::place::default_config_file;
-pub use self::size::{parse_size, show_size};
-pub use self::when::{ParseWhenError, When, parse_duration};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]

@@ -11,6 +11,7 @@ mod elasticsearch;
 mod entry;
 mod file;
 mod http;
+pub(crate) mod kinds;
 mod otlp;
 mod service;
 mod splunk_hec;

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use super::section::{Section, Text};
+use super::table::{Section, Text};
 use super::{Address, AuthConfig, Collect, MOST_JOBS, Secret, SiteConfig, Start, State};
 use crate::Result;
 use crate::config::{When, parse_duration, parse_size};

@@ -3,6 +3,8 @@
 //! A document's `_id` is the [event's](Entry::id), so that one which is there already is refused
 //! with 409: it has arrived.
 
+pub(crate) mod config;
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -10,6 +10,7 @@
 
 mod batch;
 mod checkpoint;
+pub(crate) mod config;
 mod disk;
 mod ownership;
 mod rotation;

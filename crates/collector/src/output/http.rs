@@ -4,6 +4,8 @@
 //! when it is made again, also by another process, so that a service which remembers keys takes
 //! each once.
 
+pub(crate) mod config;
+
 use std::path::Path;
 
 use async_trait::async_trait;

@@ -4,6 +4,8 @@
 //! must not be sent them again. All records of such a request become dead letters that say so: one
 //! that arrived and is doubted is better than one that is missing and is not.
 
+pub(crate) mod config;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -6,6 +6,7 @@
 //! that is to blame; what was refused for good becomes a [dead letter](dead_letter).
 
 mod client;
+pub(crate) mod config;
 mod dead_letter;
 
 use std::collections::HashMap;

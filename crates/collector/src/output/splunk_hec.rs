@@ -4,6 +4,8 @@
 //! Splunk knows no ids: what is sent again is there again. The event's id is an indexed field, so
 //! that a search can take each event once (`| dedup event_id`).
 
+pub(crate) mod config;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 //! says next to nothing. Where a batch was not confirmed, it is sent again, and a receiver that
 //! got it sees its messages twice: the id of the event, which stands in each, tells.
 
+pub(crate) mod config;
 mod datagrams;
 mod message;
 mod stream;

@@ -4,9 +4,9 @@ use http::{HeaderName, HeaderValue, Method};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::peer::{self, HeaderConfig, PeerConfig, secret_file};
 use crate::Result;
-use crate::config::section::Section;
+use crate::config::table::Section;
+use crate::output::service::config::{self as service, HeaderConfig, PeerConfig, secret_file};
 
 /// Any service that takes records by a plain HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub enum Framing {
     Array,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<HttpConfig> {
-    let peer = peer::read(section, "where to send records")?;
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<HttpConfig> {
+    let peer = service::read(section, "where to send records")?;
     let method = match section.text("method")? {
         None => Method::POST,
         Some(text) => match text.value {
@@ -89,7 +89,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<HttpConfig> {
 }
 
 /// The table `headers`: each a text, or `{ file = "…", prefix = "…" }`.
-pub(super) fn read_headers(section: &mut Section<'_>) -> Result<Vec<(HeaderName, HeaderConfig)>> {
+pub(in crate::output) fn read_headers(
+    section: &mut Section<'_>,
+) -> Result<Vec<(HeaderName, HeaderConfig)>> {
     let Some(table) = section.table("headers")? else {
         return Ok(Vec::new());
     };

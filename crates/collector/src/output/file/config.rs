@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::config::section::Section;
+use crate::config::table::Section;
 use crate::config::{parse_duration, parse_size};
 use crate::output::{Compression, Ownership, Rotation};
 
@@ -42,7 +42,7 @@ impl FileConfig {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<FileConfig> {
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<FileConfig> {
     let path = section.required("path", "the file to append to")?;
     let fixed = path.non_empty()?.replace(SITE, "");
     if fixed.contains(['{', '}']) {

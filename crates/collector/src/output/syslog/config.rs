@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::OutputFiles;
-use super::peer::path;
 use crate::Result;
-use crate::config::section::Section;
+use crate::config::table::Section;
 use crate::config::{parse_duration, parse_size};
+use crate::output::kinds::OutputFiles;
+use crate::output::service::config::path;
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
@@ -58,7 +58,7 @@ pub struct SyslogConfig {
 
 impl SyslogConfig {
     /// The files that it needs. The key is no credential by a bare name: it is read as a path.
-    pub(super) fn files(&self) -> OutputFiles<'_> {
+    pub(in crate::output) fn files(&self) -> OutputFiles<'_> {
         let client = self.client.iter();
         let client = client.flat_map(|client| [&client.cert_file, &client.key_file]);
         OutputFiles {
@@ -156,7 +156,7 @@ impl SyslogAddress {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<SyslogConfig> {
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<SyslogConfig> {
     const ADDRESS: &str = "Write \"unix:/dev/log\", \"udp://HOST:514\", \"tcp://HOST:601\" or \
                            \"tls://HOST:6514\".";
     let address = match section.text("address")? {

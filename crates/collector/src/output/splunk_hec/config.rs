@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::peer::{self, PeerConfig, secret_file};
 use crate::Result;
 use crate::config::parse_duration;
-use crate::config::section::Section;
+use crate::config::table::Section;
+use crate::output::service::config::{self as service, PeerConfig, secret_file};
 
 /// Splunk's HTTP Event Collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl SplunkHecConfig {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<SplunkHecConfig> {
-    let peer = peer::read(section, "the collector, as https://splunk.example:8088")?;
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<SplunkHecConfig> {
+    let peer = service::read(section, "the collector, as https://splunk.example:8088")?;
     let Some(token_file) = secret_file(section, "token_file")? else {
         let what = "the file that holds the collector's token";
         return Err(section

@@ -7,10 +7,10 @@ use std::time::Duration;
 use confluence_audit_core::Origin;
 use url::Url;
 
-use super::OutputFiles;
 use crate::Result;
 use crate::config::parse_duration;
-use crate::config::section::{Section, Text};
+use crate::config::table::{Section, Text};
+use crate::output::kinds::OutputFiles;
 
 /// A service over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl PeerConfig {
     }
 
     /// The files that it needs, without those of its credentials.
-    pub(super) fn files(&self) -> OutputFiles<'_> {
+    pub(in crate::output) fn files(&self) -> OutputFiles<'_> {
         OutputFiles {
             read: self.ca_file.iter().map(PathBuf::as_path).collect(),
             written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
@@ -79,7 +79,7 @@ pub enum HeaderConfig {
 
 impl HeaderConfig {
     /// The file of its secret, if it has one.
-    pub(super) fn secret(&self) -> Option<&Path> {
+    pub(in crate::output) fn secret(&self) -> Option<&Path> {
         match self {
             Self::Literal(_) => None,
             Self::File { path, .. } => Some(path),
@@ -89,7 +89,7 @@ impl HeaderConfig {
 }
 
 /// Reads what all of them have.
-pub(super) fn read(section: &mut Section<'_>, what: &str) -> Result<PeerConfig> {
+pub(in crate::output) fn read(section: &mut Section<'_>, what: &str) -> Result<PeerConfig> {
     let url = section.required("url", what)?;
     let mut peer = PeerConfig::new(read_url(&url)?);
     peer.ca_file = path(section, "ca_file")?;
@@ -116,12 +116,18 @@ pub(super) fn read(section: &mut Section<'_>, what: &str) -> Result<PeerConfig> 
 }
 
 /// A path, if there is one.
-pub(super) fn path(section: &mut Section<'_>, key: &'static str) -> Result<Option<PathBuf>> {
+pub(in crate::output) fn path(
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Result<Option<PathBuf>> {
     section.text(key)?.map(Text::into_path).transpose()
 }
 
 /// The file of a secret, if there is one.
-pub(super) fn secret_file(section: &mut Section<'_>, key: &'static str) -> Result<Option<PathBuf>> {
+pub(in crate::output) fn secret_file(
+    section: &mut Section<'_>,
+    key: &'static str,
+) -> Result<Option<PathBuf>> {
     let Some(text) = section.text(key)? else {
         return Ok(None);
     };

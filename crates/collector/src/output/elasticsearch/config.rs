@@ -1,8 +1,8 @@
 //! An index or a data stream of Elasticsearch or `OpenSearch`.
 
-use super::peer::{self, HeaderConfig, PeerConfig, secret_file};
 use crate::Result;
-use crate::config::section::{Section, Text};
+use crate::config::table::{Section, Text};
+use crate::output::service::config::{self as service, HeaderConfig, PeerConfig, secret_file};
 
 /// An index or a data stream of Elasticsearch or `OpenSearch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl ElasticsearchConfig {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<ElasticsearchConfig> {
-    let peer = peer::read(section, "the cluster, as https://es.example:9200")?;
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<ElasticsearchConfig> {
+    let peer = service::read(section, "the cluster, as https://es.example:9200")?;
     let index = section.required("index", "the data stream or index")?;
     Ok(ElasticsearchConfig {
         peer,

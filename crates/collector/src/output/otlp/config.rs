@@ -2,10 +2,10 @@
 
 use http::HeaderName;
 
-use super::http::read_headers;
-use super::peer::{self, HeaderConfig, PeerConfig};
 use crate::Result;
-use crate::config::section::Section;
+use crate::config::table::Section;
+use crate::output::http::config::read_headers;
+use crate::output::service::config::{self as service, HeaderConfig, PeerConfig};
 
 /// An OpenTelemetry collector, or what speaks like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct OtlpConfig {
     pub headers: Vec<(HeaderName, HeaderConfig)>,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<OtlpConfig> {
-    let mut peer = peer::read(section, "the collector, as https://otel.example:4318")?;
+pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<OtlpConfig> {
+    let mut peer = service::read(section, "the collector, as https://otel.example:4318")?;
     if peer.url.path() == "/" {
         // The protocol's own path, where none is given.
         peer.url.set_path("/v1/logs");

@@ -1,30 +1,26 @@
 //! Where records go: what all kinds of outputs have in common, and which kinds there are.
 
-mod elasticsearch;
-mod file;
-mod http;
-mod otlp;
-mod peer;
-mod splunk_hec;
-mod syslog;
-
 use std::path::Path;
 use std::time::Duration;
 
-use super::Format;
-use super::section::{Section, Text};
+use confluence_audit_formats::Format;
+
+use super::BatchLimits;
+use super::{elasticsearch, file, http, otlp, splunk_hec, syslog};
 use crate::Result;
+use crate::config::table::{Section, Text};
 use crate::config::{parse_duration, parse_size};
 use crate::fs::is_name;
-use crate::output::BatchLimits;
 
-pub use self::elasticsearch::ElasticsearchConfig;
-pub use self::file::FileConfig;
-pub use self::http::{Framing, HttpConfig};
-pub use self::otlp::OtlpConfig;
-pub use self::peer::{HeaderConfig, PeerConfig};
-pub use self::splunk_hec::SplunkHecConfig;
-pub use self::syslog::{ClientCertificate, Confirm, SyslogAddress, SyslogConfig, SyslogFraming};
+pub use super::elasticsearch::config::ElasticsearchConfig;
+pub use super::file::config::FileConfig;
+pub use super::http::config::{Framing, HttpConfig};
+pub use super::otlp::config::OtlpConfig;
+pub use super::service::config::{HeaderConfig, PeerConfig};
+pub use super::splunk_hec::config::SplunkHecConfig;
+pub use super::syslog::config::{
+    ClientCertificate, Confirm, SyslogAddress, SyslogConfig, SyslogFraming,
+};
 
 /// One output.
 #[derive(Clone, Debug)]
@@ -206,18 +202,20 @@ impl OutputConfig {
     }
 }
 
-pub(super) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfig>> {
+pub(crate) fn read_outputs(sections: Vec<Section<'_>>) -> Result<Vec<OutputConfig>> {
     let mut outputs: Vec<OutputConfig> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", KINDS)?;
         let mut output = OutputConfig::new(match kind.value {
-            "file" => OutputKind::File(file::read(&mut section)?),
-            "elasticsearch" => OutputKind::Elasticsearch(elasticsearch::read(&mut section)?),
+            "file" => OutputKind::File(file::config::read(&mut section)?),
+            "elasticsearch" => {
+                OutputKind::Elasticsearch(elasticsearch::config::read(&mut section)?)
+            }
             "stdout" => OutputKind::Stdout,
-            "splunk_hec" => OutputKind::SplunkHec(splunk_hec::read(&mut section)?),
-            "http" => OutputKind::Http(http::read(&mut section)?),
-            "otlp" => OutputKind::Otlp(otlp::read(&mut section)?),
-            "syslog" => OutputKind::Syslog(syslog::read(&mut section)?),
+            "splunk_hec" => OutputKind::SplunkHec(splunk_hec::config::read(&mut section)?),
+            "http" => OutputKind::Http(http::config::read(&mut section)?),
+            "otlp" => OutputKind::Otlp(otlp::config::read(&mut section)?),
+            "syslog" => OutputKind::Syslog(syslog::config::read(&mut section)?),
             other => {
                 return Err(kind.mistake(
                     &format!(

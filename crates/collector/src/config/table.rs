@@ -10,14 +10,14 @@ use crate::{Error, ErrorKind, Result};
 
 /// The text of a configuration and what to call it.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) text: &'a str,
-    pub(super) origin: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) origin: &'a str,
 }
 
 impl Source<'_> {
     /// An error about what stands at byte `at`.
-    pub(super) fn mistake(self, at: usize, message: &str, remedy: &str) -> Error {
+    pub(crate) fn mistake(self, at: usize, message: &str, remedy: &str) -> Error {
         let before = self.text.as_bytes().iter().take(at);
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
         Error::new(
@@ -30,8 +30,8 @@ impl Source<'_> {
 
 /// A table that is being read. It remembers the keys that it was asked for: what is left over at
 /// the [end](Self::finish) is unknown, and they are what it may have been meant to be.
-pub(super) struct Section<'a> {
-    pub(super) source: Source<'a>,
+pub(crate) struct Section<'a> {
+    pub(crate) source: Source<'a>,
     name: &'static str,
     table: &'a DeTable<'a>,
     at: usize,
@@ -39,7 +39,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         source: Source<'a>,
         name: &'static str,
         table: &'a DeTable<'a>,
@@ -54,16 +54,16 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn mistake(&self, message: &str, remedy: &str) -> Error {
+    pub(crate) fn mistake(&self, message: &str, remedy: &str) -> Error {
         self.source.mistake(self.at, message, remedy)
     }
 
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table.get(key)
     }
 
-    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<Text<'a>>> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<Text<'a>>> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
@@ -84,7 +84,7 @@ impl<'a> Section<'a> {
     }
 
     /// A number and where it stands.
-    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<(i64, usize)>> {
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<(i64, usize)>> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
@@ -102,7 +102,7 @@ impl<'a> Section<'a> {
     }
 
     /// True or false; false when it is missing.
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool> {
         let Some(value) = self.value(key) else {
             return Ok(false);
         };
@@ -113,11 +113,11 @@ impl<'a> Section<'a> {
         })
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
     }
 
-    pub(super) fn required(&mut self, key: &'static str, what: &str) -> Result<Text<'a>> {
+    pub(crate) fn required(&mut self, key: &'static str, what: &str) -> Result<Text<'a>> {
         if let Some(text) = self.text(key)? {
             return Ok(text);
         }
@@ -134,14 +134,14 @@ impl<'a> Section<'a> {
         ))
     }
 
-    pub(super) fn table(&mut self, key: &'static str) -> Result<Option<Section<'a>>> {
+    pub(crate) fn table(&mut self, key: &'static str) -> Result<Option<Section<'a>>> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
         self.section(key, value).map(Some)
     }
 
-    pub(super) fn tables(&mut self, key: &'static str) -> Result<Vec<Section<'a>>> {
+    pub(crate) fn tables(&mut self, key: &'static str) -> Result<Vec<Section<'a>>> {
         let Some(value) = self.value(key) else {
             return Ok(Vec::new());
         };
@@ -155,7 +155,7 @@ impl<'a> Section<'a> {
         array.iter().map(|value| self.section(key, value)).collect()
     }
 
-    pub(super) fn section(
+    pub(crate) fn section(
         &self,
         key: &'static str,
         value: &'a Spanned<DeValue<'a>>,
@@ -172,28 +172,28 @@ impl<'a> Section<'a> {
     }
 
     /// What stands in it, where any key may.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Spanned<DeValue<'a>>)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Spanned<DeValue<'a>>)> {
         self.table
             .iter()
             .map(|(key, value)| (&**key.get_ref(), value))
     }
 
     /// Refuses what nobody asked for, the first such key in the file.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         match self.unknown().min_by_key(|key| key.span().start) {
             Some(key) => Err(self.unknown_key(key)),
             None => Ok(()),
         }
     }
 
-    pub(super) fn unknown(&self) -> impl Iterator<Item = &'a Spanned<DeString<'a>>> {
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &'a Spanned<DeString<'a>>> {
         self.table.keys().filter(|key| {
             let key: &str = key.get_ref();
             !self.known.contains(&key)
         })
     }
 
-    pub(super) fn unknown_key(&self, key: &Spanned<DeString<'_>>) -> Error {
+    pub(crate) fn unknown_key(&self, key: &Spanned<DeString<'_>>) -> Error {
         let near = |known: &str| nearness(known, key.get_ref());
         let nearest = self.known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
         let hint = match nearest {
@@ -208,7 +208,7 @@ impl<'a> Section<'a> {
         )
     }
 
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self.name {
             "" => "the file".to_owned(),
             "site" | "output" => format!("[[{}]]", self.name),
@@ -223,19 +223,19 @@ fn nearness(a: &str, b: &str) -> f64 {
 }
 
 /// A text value and where it stands.
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     source: Source<'a>,
     key: &'static str,
-    pub(super) value: &'a str,
+    pub(crate) value: &'a str,
     at: usize,
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn mistake(&self, message: &str, remedy: &str) -> Error {
+    pub(crate) fn mistake(&self, message: &str, remedy: &str) -> Error {
         self.source.mistake(self.at, message, remedy)
     }
 
-    pub(super) fn non_empty(&self) -> Result<&'a str> {
+    pub(crate) fn non_empty(&self) -> Result<&'a str> {
         if self.value.is_empty() {
             let message = format!("`{}` is empty", self.key);
             return Err(self.mistake(&message, "Fill it in, or leave the line out."));
@@ -243,12 +243,12 @@ impl<'a> Text<'a> {
         Ok(self.value)
     }
 
-    pub(super) fn into_path(self) -> Result<PathBuf> {
+    pub(crate) fn into_path(self) -> Result<PathBuf> {
         self.non_empty().map(PathBuf::from)
     }
 
     /// An address that credentials may be sent to.
-    pub(super) fn to_origin(&self) -> Result<Origin> {
+    pub(crate) fn to_origin(&self) -> Result<Origin> {
         Origin::parse(self.value).map_err(|error| {
             self.mistake(
                 &format!("`{}`: {error}", self.key),
@@ -258,7 +258,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    pub(super) fn to_cloud_id(&self) -> Result<CloudId> {
+    pub(crate) fn to_cloud_id(&self) -> Result<CloudId> {
         CloudId::new(self.value).map_err(|error| {
             let message = format!("`{}`: {error}", self.key);
             self.mistake(
