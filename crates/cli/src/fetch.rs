@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use confluence_audit_collector::Error;
-use confluence_audit_collector::config::{Format, OutputConfig, OutputKind, When};
+use confluence_audit_collector::config::{Format, OutputConfig, StdoutConfig, When};
 use confluence_audit_collector::logging::Form;
 use confluence_audit_collector::pass::{PassOptions, PassSummary};
 use confluence_audit_collector::run::{Delivered, RunSummary, dry_run, run as collect};
@@ -108,7 +108,7 @@ fn print_summary(
 ) -> Result<(), Failure> {
     let is_complete = failures.is_empty();
     // Where records go, nothing else does.
-    let is_stdout = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
+    let is_stdout = |output: &OutputConfig| output.kind_as::<StdoutConfig>().is_some();
     if outputs.iter().any(is_stdout) {
         // There is nowhere left to complain.
         let _ = print(summary, io::stderr(), format, is_complete);

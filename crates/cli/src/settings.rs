@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use confluence_audit_collector::config::{
-    Address, AuthConfig, FileConfig, OutputConfig, OutputKind, Secret, SiteConfig,
+    Address, AuthConfig, FileConfig, OutputConfig, Secret, SiteConfig, StdoutConfig,
     default_config_file,
 };
 use confluence_audit_collector::credentials::{TokenFile, secret};
@@ -75,7 +75,7 @@ pub(crate) fn outputs(config: &Config, given: Option<OutputConfig>) -> Result<Ve
 /// An output as a path gives it; `-` is standard output.
 pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
     if path == Path::new("-") {
-        return Ok(OutputConfig::new(OutputKind::Stdout));
+        return Ok(OutputConfig::new(StdoutConfig));
     }
     let text = path.to_str().ok_or_else(|| {
         let message = format!("the output's path {} is not UTF-8", path.display());
@@ -85,7 +85,7 @@ pub(crate) fn output(path: &Path) -> Result<OutputConfig> {
             "Choose another name for the file.",
         )
     })?;
-    Ok(OutputConfig::new(OutputKind::File(FileConfig::new(text))))
+    Ok(OutputConfig::new(FileConfig::new(text)))
 }
 
 fn sites(args: &SiteArgs, configured: Vec<SiteConfig>) -> Result<Vec<SiteConfig>> {

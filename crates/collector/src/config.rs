@@ -1,41 +1,31 @@
 //! The configuration: which sites are read, how often, and where their records go.
 //!
 //! This file turns the text of `config.toml` into values that can be relied on; flags and the
-//! environment are laid over them by the binaries, which is why every field is public. A mistake is
-//! reported with its line, because the person who made it has the file open.
+//! environment are laid over them by the binaries, which is why every field is public. All mistakes
+//! are reported at once, each with its line, because the person who made them has the file open.
 
+mod collect;
 mod default_file;
-mod read;
-mod size;
-pub(crate) mod table;
+mod site;
+mod state;
 #[cfg(test)]
 mod tests;
-mod when;
 
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use confluence_audit_core::{CloudId, Origin, RetryPolicy};
-use secrecy::SecretString;
 use toml::de::DeTable;
 
-use self::read::{read_collect, read_sites, read_state};
-use self::table::{Section, Source};
-use crate::output::kinds::read_outputs;
+use crate::table::{File, Mistake, Table, describe};
 use crate::{Error, ErrorKind, Result};
-use confluence_audit_core::read::Lookback;
 
 pub use confluence_audit_formats::Format;
 
+pub use self::collect::{Collect, MOST_JOBS, Start};
 pub use self::default_file::default_config_file;
-pub use self::size::{parse_size, show_size};
-pub use self::when::{ParseWhenError, When, parse_duration};
-pub use crate::output::kinds::{
-    ClientCertificate, Confirm, ElasticsearchConfig, FileConfig, Framing, HeaderConfig, HttpConfig,
-    OtlpConfig, OutputConfig, OutputFiles, OutputKind, PeerConfig, SplunkHecConfig, SyslogAddress,
-    SyslogConfig, SyslogFraming,
-};
+pub use self::site::{Address, AuthConfig, Secret, SiteConfig};
+pub use self::state::State;
+pub use crate::output::{FileConfig, OutputConfig, StdoutConfig};
+pub use crate::value::{ParseWhenError, When, parse_duration, parse_size, show_size};
 
 /// Everything that the configuration file can say.
 #[derive(Clone, Debug, Default)]
@@ -50,153 +40,13 @@ pub struct Config {
     pub outputs: Vec<OutputConfig>,
 }
 
-/// What is kept between runs, and how much of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// The directory, where the file names one. A relative path is relative to the working
-    /// directory, as in a flag.
-    pub dir: Option<PathBuf>,
-    /// How many bytes of records may wait for outputs before collecting waits too.
-    pub spool_limit: u64,
-}
-
-impl Default for State {
-    /// 1 GiB: a day of the largest sites, and a month of most.
-    fn default() -> Self {
-        Self {
-            dir: None,
-            spool_limit: 1 << 30,
-        }
-    }
-}
-
-/// How sites are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collect {
-    /// The time between two passes over a site.
-    pub interval: Duration,
-    /// Where the first pass begins.
-    pub start: Start,
-    /// How many windows of the log are read at the same time.
-    pub jobs: NonZeroUsize,
-    /// What is read again, and how often.
-    pub reread: Vec<Lookback>,
-    /// How failed requests are made again.
-    pub retry: RetryPolicy,
-    /// How many sites a daemon reads at the same time.
-    pub passes: NonZeroUsize,
-    /// The most requests a second that a daemon makes to a site in the long run.
-    pub site_rate: u32,
-    /// The same for all sites that share an account or app.
-    pub account_rate: u32,
-}
-
-impl Default for Collect {
-    /// Every ten minutes, from everything that the site retains.
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_mins(10),
-            start: Start::Retained,
-            jobs: NonZeroUsize::MIN,
-            reread: Lookback::default_schedule(),
-            retry: RetryPolicy::default(),
-            passes: NonZeroUsize::MIN.saturating_add(15),
-            site_rate: 20,
-            account_rate: 50,
-        }
-    }
-}
-
-/// Where the first pass over a site begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record that the site still has.
-    Retained,
-    /// At this time.
-    At(When),
-}
-
-/// One site.
-#[derive(Clone, Debug)]
-pub struct SiteConfig {
-    /// What people call it; unique, and safe as a part of a file name.
-    pub name: String,
-    /// Which site it is.
-    pub address: Address,
-    /// In place of `https://api.atlassian.com`.
-    pub api_url: Option<Origin>,
-    /// In place of `https://auth.atlassian.com`.
-    pub auth_url: Option<Origin>,
-    /// How requests to it are signed.
-    pub auth: AuthConfig,
-    /// The time between two passes, where it is not that of all sites.
-    pub interval: Option<Duration>,
-}
-
-/// Which site is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `https://acme.atlassian.net`; its cloud id has to be looked up.
-    Url(Origin),
-    /// The cloud id itself.
-    CloudId(CloudId),
-}
-
-impl Address {
-    /// The site's own address, where that is given.
-    pub fn url(&self) -> Option<&Origin> {
-        match self {
-            Self::Url(url) => Some(url),
-            Self::CloudId(_) => None,
-        }
-    }
-}
-
-/// How requests are signed.
-#[derive(Clone, Debug)]
-pub enum AuthConfig {
-    /// The API token of an account.
-    ApiToken {
-        /// The account.
-        email: String,
-        /// Its token.
-        token: Secret,
-        /// The token has no scopes, so that it works on the site's own host alone.
-        unscoped: bool,
-    },
-    /// The consent of a person, as `confluence-audit-oauth-setup` obtained it.
-    Oauth {
-        /// The file that it wrote.
-        token_file: PathBuf,
-    },
-    /// A service account's own client.
-    ServiceAccount {
-        /// The client.
-        client_id: String,
-        /// The client's secret.
-        client_secret: Secret,
-    },
-}
-
-/// Where a secret is.
-#[derive(Clone, Debug)]
-pub enum Secret {
-    /// In this file, or the credential of this bare name, or `-`: see [`secret`](crate::credentials::secret).
-    File(PathBuf),
-    /// Here: from the environment.
-    Given(SecretString),
-}
-
-/// More at a time would only run into the service's rate limit.
-pub const MOST_JOBS: u8 = 16;
-
 impl Config {
     /// Reads the configuration file at `path`.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) when it cannot be read or holds a mistake; the message names
-    /// file and line.
+    /// [`Config`](ErrorKind::Config) when it cannot be read or holds mistakes; the message names
+    /// file and line of the first, and the remedy all others.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::new(
@@ -225,30 +75,39 @@ impl Config {
     ///
     /// [`Config`](ErrorKind::Config) as [`load`](Self::load).
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
-        let source = Source { text, origin };
-        let document = DeTable::parse(text).map_err(|error| {
+        let file = File::new(text, origin);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
             let at = error.span().map_or(0, |span| span.start);
-            source.mistake(
-                at,
-                error.message(),
-                "See https://toml.io for how TOML is written.",
-            )
-        })?;
-        let mut root = Section::new(source, "", document.get_ref(), 0);
-        let config = Self {
-            state: match root.table("state")? {
-                Some(section) => read_state(section)?,
-                None => State::default(),
-            },
-            collect: match root.table("collect")? {
-                Some(section) => read_collect(section)?,
-                None => Collect::default(),
-            },
-            sites: read_sites(root.tables("site")?)?,
-            outputs: read_outputs(root.tables("output")?)?,
-        };
-        root.finish()?;
-        Ok(config)
+            let remedy = "See https://toml.io for how TOML is written.";
+            file.note(Mistake::new(at, error.message(), remedy));
+        }
+        // What cannot be understood as TOML would be taken for more mistakes than there are.
+        if let Some(error) = file.error() {
+            return Err(error);
+        }
+        let config = Table::read_file(&file, document.get_ref(), Self::read);
+        file.error().map_or(Ok(config), Err)
+    }
+
+    /// The JSON Schema (2020-12) of the file, from the same declarations that read it.
+    pub fn schema() -> serde_json::Value {
+        let mut schema = describe(Self::read);
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+        schema
+    }
+
+    fn read(root: &mut Table<'_>) -> Self {
+        let state = |table: &mut Table<'_>| Some(State::read(table));
+        let state = root.table("state", "what is kept between runs", state);
+        let collect = |table: &mut Table<'_>| Some(Collect::read(table));
+        let collect = root.table("collect", "how sites are read", collect);
+        Self {
+            state: state.unwrap_or_default(),
+            collect: collect.unwrap_or_default(),
+            sites: SiteConfig::read_all(root),
+            outputs: OutputConfig::read_all(root),
+        }
     }
 
     /// What is allowed and yet hardly meant.
@@ -256,18 +115,18 @@ impl Config {
         let mixed = |output: &&OutputConfig| {
             self.sites.len() > 1
                 && output.format == Format::Raw
-                && !output.kind.is_per_site()
-                && !output.kind.names_sites()
+                && !output.is_per_site()
+                && !output.kind.info().names_sites
         };
         let warning = |output: &OutputConfig| {
-            let remedy = match &output.kind {
-                OutputKind::File(_) => "put {site} into the path, or choose another format",
-                _ => "choose another format",
+            let remedy = match output.kind.path() {
+                Some(_) => "put {site} into the path, or choose another format",
+                None => "choose another format",
             };
             format!(
                 "{} gets the raw records of {} sites, and a raw record does not say which site it \
                  is from; {remedy}",
-                output.kind.shown(),
+                output.kind.display_name(),
                 self.sites.len()
             )
         };

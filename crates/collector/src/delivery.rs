@@ -26,7 +26,8 @@ pub use self::progress::{Failed, OutputStatus, Progress};
 pub use self::retry::DeliveryRetry;
 pub use self::route::{Route, Source};
 pub use self::site_names::SiteNames;
-pub use self::target::{OutputContext, Target};
+pub use self::target::Target;
+pub use crate::output::OutputContext;
 
 /// All outputs, and how far each has come.
 pub struct Delivery {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{AuthConfig, OutputKind, Secret, SiteConfig};
+use crate::config::{AuthConfig, FileConfig, Secret, SiteConfig};
 use crate::{Config, Error, ErrorKind, Result};
 
 /// Who collects, unless another is named.
@@ -83,11 +83,11 @@ impl Host {
                     host.writes(folder.to_owned());
                 }
             }
-            let OutputKind::File(output) = &output.kind else {
+            let Some(file) = output.kind_as::<FileConfig>() else {
                 continue;
             };
-            let rotates = output.rotation.size.is_some() || output.rotation.age.is_some();
-            if let Some(group) = &output.ownership.group {
+            let rotates = file.rotation.size.is_some() || file.rotation.age.is_some();
+            if let Some(group) = &file.ownership.group {
                 let group = account(group).map_err(|why| {
                     let message = format!("the group `{}`: {why}", group.escape_debug());
                     Error::new(ErrorKind::Config, message, "Name a group of this host.")
@@ -100,7 +100,7 @@ impl Host {
                 vec![""]
             };
             for site in sites {
-                let path = absolute(&output.path_for(site), "an output")?;
+                let path = absolute(&file.path_for(site), "an output")?;
                 if let Some(folder) = path.parent() {
                     host.writes(folder.to_owned());
                 }

@@ -29,6 +29,8 @@ pub mod site;
 pub mod spool;
 pub mod state;
 pub mod status;
+mod table;
+mod value;
 pub mod verify;
 
 pub use config::Config;

@@ -5,13 +5,15 @@
 //! nothing across a restart itself, and makes one attempt at a time: when to try again is
 //! [delivery](crate::delivery)'s to say.
 
+mod config;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod elasticsearch;
 mod entry;
 mod file;
 mod http;
-pub(crate) mod kinds;
+mod kind;
+mod kinds;
 mod otlp;
 mod service;
 mod splunk_hec;
@@ -30,14 +32,19 @@ use crate::Result;
 
 pub use entry::Entry;
 
-pub(crate) use elasticsearch::Elasticsearch;
+pub use config::OutputConfig;
+pub use elasticsearch::ElasticsearchConfig;
+pub use file::config::FileConfig;
 pub use file::{Compression, FileOptions, FileOutput, Ownership, Rotation};
-pub(crate) use http::Http;
-pub(crate) use otlp::Otlp;
-pub(crate) use service::{DeadLetters, Protocol, Service};
-pub(crate) use splunk_hec::SplunkHec;
-pub use stdout::StdoutOutput;
-pub(crate) use syslog::Syslog;
+pub use http::{Framing, HttpConfig};
+pub use kind::{KindInfo, OutputContext, OutputFiles, OutputKind, OutputSetup};
+#[cfg(test)]
+pub(crate) use kinds::KINDS;
+pub use otlp::OtlpConfig;
+pub use service::config::{HeaderConfig, ServiceConfig};
+pub use splunk_hec::SplunkHecConfig;
+pub use stdout::{StdoutConfig, StdoutOutput};
+pub use syslog::config::{ClientCertificate, Confirm, SyslogAddress, SyslogConfig, SyslogFraming};
 
 /// The name under which the spool keeps an output's position. It has to stay the same for as long
 /// as the output means the same place: a new name is a new output and gets everything that is
@@ -81,14 +88,27 @@ pub struct BatchLimits {
     pub age: Duration,
 }
 
-impl Default for BatchLimits {
+impl BatchLimits {
     /// As much as costs little memory, at once.
-    fn default() -> Self {
+    pub const AT_ONCE: Self = Self {
+        records: 5_000,
+        bytes: 8 << 20,
+        age: Duration::ZERO,
+    };
+
+    /// So much, or what comes within a second.
+    pub(crate) const fn within_a_second(records: usize, bytes: usize) -> Self {
         Self {
-            records: 5_000,
-            bytes: 8 << 20,
-            age: Duration::ZERO,
+            records,
+            bytes,
+            age: Duration::from_secs(1),
         }
+    }
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self::AT_ONCE
     }
 }
 

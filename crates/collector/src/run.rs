@@ -104,7 +104,8 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
     run.outputs = delivery.progress().outputs();
     run.output_failures = delivery.take_failures();
     for (target, status) in targets.into_iter().zip(&run.outputs) {
-        run.summary.add_output(target.shown, status.delivered);
+        run.summary
+            .add_output(target.display_name, status.delivered);
     }
     run.summary
         .add_requests(run.sites.iter().map(|site| &site.http), began.elapsed());

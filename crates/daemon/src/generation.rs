@@ -106,7 +106,7 @@ impl Generation {
         delivery.set_site_names(found.labels());
         let shown = targets
             .into_iter()
-            .map(|target| (target.name, target.shown));
+            .map(|target| (target.name, target.display_name));
         let outlets = Outlets {
             spool: spool.clone(),
             board: delivery.progress(),

@@ -1,6 +1,13 @@
 //! The promises of the configuration: what is meant is read, and a mistake is named with its line.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use confluence_audit_core::CloudId;
+
 use super::*;
+use crate::output::{ElasticsearchConfig, HeaderConfig, HttpConfig, KINDS, SplunkHecConfig};
 
 const SITE_A: &str = "[[site]]\nname = \"acme\"\nurl = \"https://acme.atlassian.net\"\n\
     auth = { kind = \"oauth\", token_file = \"t\" }\n";
@@ -17,7 +24,13 @@ fn refusal(text: &str) -> Error {
 
 #[track_caller]
 fn refused(text: &str, message: &str) {
-    assert_eq!(refusal(text).to_string(), format!("config.toml {message}"));
+    let error = refusal(text);
+    assert_eq!(error.to_string(), format!("config.toml {message}"));
+    assert!(
+        !error.remedy().contains("config.toml"),
+        "one mistake: {}",
+        error.remedy()
+    );
 }
 
 #[test]
@@ -95,10 +108,8 @@ fn the_documented_file_is_read() {
         config.sites[1].address,
         Address::CloudId(CloudId::new("3fa85f64").expect("an id"))
     );
-    let OutputKind::File(file) = &config.outputs[0].kind else {
-        panic!("{:?}", config.outputs[0].kind)
-    };
-    assert_eq!(file.path_for("acme"), Path::new("/var/log/acme.json"));
+    let file = config.outputs[0].for_site("acme");
+    assert_eq!(file.kind.path(), Some(Path::new("/var/log/acme.json")));
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
@@ -315,7 +326,7 @@ fn batches_are_bounded_by_count_bytes_and_age() {
     );
     refused(
         &format!("{output}batch_bytes = \"1 page\""),
-        "line 4: `batch_bytes` is `1 page`",
+        "line 4: `batch_bytes` is `1 page`, which is no size",
     );
 }
 
@@ -368,9 +379,12 @@ fn the_outputs_that_are_services_are_read() {
         batch_records = 100
         "#,
     );
-    let shown: Vec<String> = config.outputs.iter().map(|it| it.kind.shown()).collect();
+    let names = config
+        .outputs
+        .iter()
+        .map(|output| output.kind.display_name());
     assert_eq!(
-        shown,
+        names.collect::<Vec<_>>(),
         [
             "https://es.example:9200/base/logs-atlassian_confluence.audit-default",
             "http://[::1]:9200/a",
@@ -379,13 +393,11 @@ fn the_outputs_that_are_services_are_read() {
             "https://otel.example:4318/v1/logs",
         ]
     );
-    let formats: Vec<Format> = config.outputs.iter().map(|it| it.format).collect();
+    let formats: Vec<Format> = config.outputs.iter().map(|output| output.format).collect();
     let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
     assert_eq!(names, ["ecs", "ocsf", "raw", "flat", "flat"]);
     assert_eq!(config.outputs[4].batch.records, 100);
-    let OutputKind::Elasticsearch(es) = &config.outputs[0].kind else {
-        panic!("{:?}", config.outputs[0].kind)
-    };
+    let es: &ElasticsearchConfig = config.outputs[0].kind_as().expect("elasticsearch");
     assert_eq!(
         es.authorization,
         Some(HeaderConfig::File {
@@ -394,18 +406,17 @@ fn the_outputs_that_are_services_are_read() {
         })
     );
     assert_eq!(
-        (es.peer.gzip, es.peer.timeout),
+        (es.service.gzip, es.service.timeout),
         (false, Duration::from_secs(5))
     );
-    assert_eq!(es.peer.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
-    let OutputKind::SplunkHec(hec) = &config.outputs[2].kind else {
-        panic!("{:?}", config.outputs[2].kind)
-    };
+    assert_eq!(
+        es.service.ca_file.as_deref(),
+        Some(Path::new("/etc/ca.pem"))
+    );
+    let hec: &SplunkHecConfig = config.outputs[2].kind_as().expect("splunk_hec");
     assert_eq!(hec.ack, Some(Duration::from_mins(5)));
     assert_eq!(hec.sourcetype, "confluence:audit");
-    let OutputKind::Http(http) = &config.outputs[3].kind else {
-        panic!("{:?}", config.outputs[3].kind)
-    };
+    let http: &HttpConfig = config.outputs[3].kind_as().expect("http");
     assert_eq!(http.headers.len(), 2);
     assert_eq!(http.idempotency_key, None);
     assert_eq!(http.content_type, "application/json");
@@ -432,7 +443,7 @@ fn a_service_that_records_cannot_be_sent_to_is_refused() {
     let url = "url = \"https://a.example\"\n";
     refused(
         &http(&format!("{url}headers = {{ X-A = {{ fiel = \"x\" }} }}")),
-        "line 4: the header `X-A` names no file",
+        "line 4: unknown key `fiel` in [headers]; did you mean `file`?",
     );
     refused(
         &http(&format!("{url}headers = {{ X-A = \"a\\nb\" }}")),
@@ -467,4 +478,188 @@ fn a_service_that_records_cannot_be_sent_to_is_refused() {
         &format!("[[output]]\nkind = \"splunk_hec\"\n{url}"),
         "line 1: `token_file` is missing in [[output]]",
     );
+}
+
+const DOZEN: &str = r#"
+colect = 1
+
+[state]
+spool_limit = "1GB/s"
+
+[collect]
+intervall = "10m"
+start = "yesterday"
+jobs = 0
+reread = [{ spam = "1d" }, { span = "0s" }]
+
+[[site]]
+name = "a b"
+url = "http://acme.atlassian.net"
+auth = { kind = "basic" }
+
+[[site]]
+cloud_id = "c"
+auth = { kind = "api-token", email = "", token_file = 5, unscoped = "no" }
+
+[[output]]
+kind = "file"
+path = "{sitename}.json"
+mode = "0999"
+rotate_keep = 1
+
+[[output]]
+kind = "http"
+url = "https://user:canary@a.example"
+framing = "lines"
+headers = { Authorization = { file = "-" }, "a b" = "canary" }
+timeout = "soon"
+
+[[output]]
+kind = "syslog"
+facility = "local9"
+enterprise_id = -1
+confirm = "sent"
+format = "xml"
+batch_age = "1 s"
+"#;
+
+#[test]
+fn all_mistakes_of_a_file_are_reported_at_once() {
+    let error = refusal(DOZEN);
+    let text = format!("{error}\n  {}", error.remedy());
+    assert!(!text.contains("canary"), "{text}");
+    let sentences = text.lines().filter(|line| line.starts_with("config.toml "));
+    let expected = [
+        "line 2: unknown key `colect` in the file; did you mean `collect`?",
+        "line 5: `spool_limit` is `1GB/s`, which is no size",
+        "line 8: unknown key `intervall` in [collect]; did you mean `interval`?",
+        "line 9: `yesterday` is not a time",
+        "line 10: `jobs` is 0",
+        "line 11: unknown key `spam` in [[reread]]; did you mean `span`?",
+        "line 11: `0s` is not a duration",
+        "line 14: `a b` cannot be a site's name",
+        "line 15: `url`: ",
+        "line 16: there is no kind of auth `basic`",
+        "line 18: `name` is missing in [[site]]",
+        "line 20: `email` is empty",
+        "line 20: `token_file` is not a text",
+        "line 20: `unscoped` is neither true nor false",
+        "line 24: `{sitename}.json` has braces that are not {site}",
+        "line 25: `mode` is `0999`",
+        "line 26: `rotate_keep` is given, and nothing says when the file is rotated",
+        "line 30: `url` holds a user name or a password",
+        "line 31: there is no framing `lines`",
+        "line 32: `file` is standard input, which can be read only once",
+        "line 32: the header `a b` has no header's name",
+        "line 33: `soon` is not a duration",
+        "line 37: there is no facility `local9`",
+        "line 38: `enterprise_id` is -1",
+        "line 39: `confirm` says something about a stream, and unix:/dev/log is none",
+        "line 40: there is no format `xml`",
+        "line 41: `1 s` is not a duration",
+    ];
+    let sentences: Vec<&str> = sentences.collect();
+    assert_eq!(sentences.len(), expected.len(), "{text}");
+    for (sentence, expected) in sentences.iter().zip(expected) {
+        let begin = format!("config.toml {expected}");
+        assert!(
+            sentence.starts_with(&begin),
+            "{sentence}\nnot {begin}\nof\n{text}"
+        );
+    }
+    // Each with what to do about it.
+    let remedies = text.lines().filter(|line| line.starts_with("  "));
+    assert_eq!(remedies.count(), expected.len(), "{text}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_has_no_other_mistakes() {
+    let error = refusal("[collect]\nintervall = \"10m\"\nstart = \n[state\n");
+    assert!(
+        error.to_string().starts_with("config.toml line 3: "),
+        "{error}"
+    );
+    assert!(!error.remedy().contains("intervall"), "{}", error.remedy());
+}
+
+/// The keys that a schema knows: of one kind, where there are kinds.
+fn keys(schema: &serde_json::Value, kind: Option<&str>) -> BTreeSet<String> {
+    let names = |schema: &serde_json::Value| -> Vec<String> {
+        let properties = schema["properties"].as_object();
+        properties
+            .into_iter()
+            .flat_map(|keys| keys.keys().cloned())
+            .collect()
+    };
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let variant = variants.filter(|one| one["properties"]["kind"]["const"].as_str() == kind);
+    names(schema)
+        .into_iter()
+        .chain(variant.flat_map(names))
+        .collect()
+}
+
+/// The keys that the reader knows below `text`, by its own word.
+fn known(text: &str) -> BTreeSet<String> {
+    let error = refusal(&format!("{text}\nno_such_key = 1"));
+    let (_, list) = error
+        .remedy()
+        .split_once("The keys here are: ")
+        .expect(text);
+    let list = list.split('.').next().unwrap_or_default();
+    list.split(", ").map(str::to_owned).collect()
+}
+
+/// What each kind of output cannot be without.
+const COMPLETE: [(&str, &str); KINDS.len()] = [
+    ("file", "path = \"p\""),
+    (
+        "elasticsearch",
+        "url = \"https://a.example\"\nindex = \"i\"",
+    ),
+    (
+        "splunk_hec",
+        "url = \"https://a.example\"\ntoken_file = \"t\"",
+    ),
+    ("http", "url = \"https://a.example\""),
+    ("otlp", "url = \"https://a.example\""),
+    ("stdout", ""),
+    ("syslog", ""),
+];
+
+#[test]
+fn the_schema_knows_every_key_that_the_reader_knows() {
+    let schema = Config::schema();
+    let properties = &schema["properties"];
+    assert_eq!(keys(&schema, None), known(""));
+    for section in ["state", "collect"] {
+        assert_eq!(
+            keys(&properties[section], None),
+            known(&format!("[{section}]"))
+        );
+    }
+    let step = "[collect]\n[[collect.reread]]\nspan = \"1d\"";
+    let steps = &properties["collect"]["properties"]["reread"]["items"];
+    assert_eq!(keys(steps, None), known(step));
+    let site = &properties["site"]["items"];
+    assert_eq!(keys(site, None), known(SITE_A));
+    let auth = &site["properties"]["auth"];
+    let head = "[[site]]\nname = \"a\"\ncloud_id = \"c\"\n[site.auth]\n";
+    for (kind, rest) in [
+        ("api-token", "email = \"e\"\ntoken_file = \"t\""),
+        ("oauth", "token_file = \"t\""),
+        (
+            "service-account",
+            "client_id = \"c\"\nclient_secret_file = \"s\"",
+        ),
+    ] {
+        let text = format!("{head}kind = \"{kind}\"\n{rest}");
+        assert_eq!(keys(auth, Some(kind)), known(&text), "{kind}");
+    }
+    let output = &properties["output"]["items"];
+    assert_eq!(output["oneOf"].as_array().map(Vec::len), Some(KINDS.len()));
+    for (kind, rest) in COMPLETE {
+        let text = format!("[[output]]\nkind = \"{kind}\"\n{rest}");
+        assert_eq!(keys(output, Some(kind)), known(&text), "{kind}");
+    }
 }

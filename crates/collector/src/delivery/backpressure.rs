@@ -1,9 +1,9 @@
 //! Back-pressure: reading stops while more than `spool_limit` bytes wait for outputs, with a
 //! warning, rather than drop records or fill the disk.
 
-use crate::config::show_size;
 use crate::delivery::{OutputStatus, Progress};
 use crate::spool::Spool;
+use crate::value::show_size;
 use crate::{Error, ErrorKind, Result};
 
 /// Makes sure that less than `limit` bytes wait in the spool; where there are more, waits for the

@@ -3,27 +3,121 @@
 //! A document's `_id` is the [event's](Entry::id), so that one which is there already is refused
 //! with 409: it has arrived.
 
-pub(crate) mod config;
-
 use std::fmt::Write as _;
 use std::path::Path;
 
 use async_trait::async_trait;
+use confluence_audit_formats::Format;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Entry;
-use super::service::Refusal;
-use super::service::{HttpClient, Request, Response};
-use super::service::{Outcome, Protocol, Verdict};
-use crate::config::ElasticsearchConfig;
-use crate::delivery::OutputContext;
+use super::kind::{Declared, KindInfo, OutputContext, OutputFiles, OutputKind, OutputSetup};
+use super::service::config::{HeaderConfig, ServiceConfig};
+use super::service::{HttpClient, Outcome, Protocol, Refusal, Request, Response, Service, Verdict};
+use super::{BatchLimits, Entry, Output};
+use crate::table::{Mistake, Table, Text};
 use crate::{Error, ErrorKind, Result};
+
+/// An index or a data stream of Elasticsearch or `OpenSearch`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElasticsearchConfig {
+    /// The cluster.
+    pub service: ServiceConfig,
+    /// The index, its alias, or the data stream.
+    pub index: String,
+    /// How requests are signed, if they are.
+    pub authorization: Option<HeaderConfig>,
+}
+
+impl Declared for ElasticsearchConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "elasticsearch",
+        format: Format::Ecs,
+        // Elastic's advice is 5 to 15 MB a request; a line of `ecs` is up to three times as long as
+        // the record.
+        batch: BatchLimits::within_a_second(5_000, 5 << 20),
+        names_sites: false,
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let about = "the cluster, as https://es.example:9200";
+        let service = ServiceConfig::read(table, about);
+        let index = table.required("index", "the data stream or index", index);
+        let authorization = read_authorization(table);
+        Some(Self {
+            service: service?,
+            index: index?,
+            authorization,
+        })
+    }
+}
+
+fn index(text: &Text<'_>) -> Result<String, Mistake> {
+    let index = text.filled()?;
+    let fits = |c: char| {
+        !c.is_uppercase() && !c.is_control() && !c.is_whitespace() && !r#"\/*?"<>|,#:"#.contains(c)
+    };
+    if index.starts_with(['-', '_', '+', '.']) || index.len() > 255 || !index.chars().all(fits) {
+        return Err(text.mistake(
+            format!("`{}` cannot be the name of an index", index.escape_debug()),
+            "Use small letters, digits, `-`, `_` and `.`, and begin with a letter, as in \
+             \"logs-atlassian_confluence.audit-default\".",
+        ));
+    }
+    Ok(index)
+}
+
+fn read_authorization(table: &mut Table<'_>) -> Option<HeaderConfig> {
+    let about = "the file of the API key that requests are signed with";
+    let api_key = table.text("api_key_file", about, Text::secret_path);
+    let about = "the user, in place of an API key";
+    let username = table.text("username", about, Text::filled);
+    let about = "the file of the user's password";
+    let password = table.text("password_file", about, Text::secret_path);
+    match ["api_key_file", "username", "password_file"].map(|key| table.has(key)) {
+        [false, false, false] => None,
+        [true, false, false] => api_key.map(|path| HeaderConfig::File {
+            prefix: "ApiKey ".to_owned(),
+            path,
+        }),
+        [false, true, true] => Some(HeaderConfig::Basic {
+            username: username?,
+            password_file: password?,
+        }),
+        _ => table.mistake(
+            "the credentials of this output are incomplete or twofold",
+            "Give either `api_key_file`, or `username` with `password_file`, or neither.",
+        ),
+    }
+}
+
+impl OutputKind for ElasticsearchConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        format!("{}/{}", self.service.display_name(), self.index)
+    }
+
+    fn files(&self) -> OutputFiles<'_> {
+        self.service.files(&self.authorization)
+    }
+
+    fn takes(&self, format: Format) -> bool {
+        format.is_json()
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        let protocol = Elasticsearch::new(self, setup.context);
+        Box::new(Service::new(setup, protocol))
+    }
+}
 
 /// An index or a data stream.
 pub(crate) struct Elasticsearch {
-    peer: HttpClient,
+    client: HttpClient,
     index: String,
 }
 
@@ -45,11 +139,11 @@ struct Created {
 }
 
 impl Elasticsearch {
-    pub(crate) fn new(config: &ElasticsearchConfig, surroundings: &OutputContext) -> Self {
+    pub(crate) fn new(config: &ElasticsearchConfig, context: &OutputContext) -> Self {
         let signed = config.authorization.clone();
         let headers = signed.map(|value| (AUTHORIZATION, value));
         Self {
-            peer: HttpClient::new(&config.peer, headers.into_iter().collect(), surroundings),
+            client: HttpClient::new(&config.service, headers.into_iter().collect(), context),
             index: config.index.clone(),
         }
     }
@@ -58,15 +152,15 @@ impl Elasticsearch {
 #[async_trait]
 impl Protocol for Elasticsearch {
     fn dead_letter(&self) -> Option<&Path> {
-        self.peer.config().dead_letter.as_deref()
+        self.client.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {
-        let answer = self.peer.send(Request::get(self.peer.url(""))).await?;
-        let shown = self.peer.config().shown();
+        let answer = self.client.send(Request::get(self.client.url(""))).await?;
+        let name = self.client.config().display_name();
         if answer.status == 403 {
             // A key that may write to one index alone may not ask this.
-            return Ok(format!("{shown} answers"));
+            return Ok(format!("{name} answers"));
         }
         if !answer.status.is_success() {
             return Err(answer.failure());
@@ -77,20 +171,20 @@ impl Protocol for Elasticsearch {
             .as_str()
             .unwrap_or("elasticsearch");
         Ok(format!(
-            "{shown} is {} {}",
+            "{name} is {} {}",
             answer.quote(what),
             answer.quote(version)
         ))
     }
 
     async fn prepare(&mut self) -> Result<()> {
-        self.peer.prepare().await
+        self.client.prepare().await
     }
 
     async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
-        let url = self.peer.url(&format!("{}/_bulk", self.index));
+        let url = self.client.url(&format!("{}/_bulk", self.index));
         let request = Request::post(url, "application/x-ndjson", body(entries));
-        let answer = self.peer.send(request).await?;
+        let answer = self.client.send(request).await?;
         match answer.status.as_u16() {
             200 => {}
             // Too large, or a document that the whole request is refused for.

@@ -10,7 +10,7 @@
 
 mod batch;
 mod checkpoint;
-pub(crate) mod config;
+pub(super) mod config;
 mod disk;
 mod ownership;
 mod rotation;
@@ -19,17 +19,19 @@ mod target;
 mod tests;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use self::checkpoint::Checkpoint;
+use self::config::{FileConfig, SITE};
 pub use self::ownership::Ownership;
 pub use self::rotation::{Compression, Rotation};
 use self::writer::Writer;
+use super::kind::{Declared as _, KindInfo, OutputKind, OutputSetup};
 use super::{Delivered, Entry, Output, OutputName};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What can be asked of an output file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +88,48 @@ impl FileOutput {
         done.await.map_err(|error| {
             Error::internal("writing the output file panicked").with_source(error)
         })?
+    }
+}
+
+impl OutputKind for FileConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        self.path.clone()
+    }
+
+    /// Its path, whatever the working directory is next time.
+    fn state_name(&self) -> Result<String> {
+        let path = Path::new(&self.path);
+        let absolute = std::path::absolute(path).map_err(|error| {
+            let message = format!("the output's path {} cannot be used", path.display());
+            Error::new(ErrorKind::OutputCreate, message, "Give an absolute path.")
+                .with_source(error)
+        })?;
+        Ok(format!("file:{}", absolute.display()))
+    }
+
+    fn path(&self) -> Option<&Path> {
+        Some(Path::new(&self.path))
+    }
+
+    fn for_site(&self, site: &str) -> Option<Arc<dyn OutputKind>> {
+        let own = Self {
+            path: self.path.replace(SITE, site),
+            ..self.clone()
+        };
+        self.path.contains(SITE).then(|| Arc::new(own) as _)
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        let options = FileOptions {
+            header: setup.format.header(),
+            ownership: self.ownership.clone(),
+            rotation: self.rotation.clone(),
+        };
+        Box::new(FileOutput::with(setup.name, &self.path, options))
     }
 }
 

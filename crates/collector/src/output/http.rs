@@ -4,30 +4,137 @@
 //! when it is made again, also by another process, so that a service which remembers keys takes
 //! each once.
 
-pub(crate) mod config;
-
 use std::path::Path;
 
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, Method};
+use confluence_audit_formats::Format;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::Entry;
-use super::service::{HttpClient, Request};
-use super::service::{Outcome, Protocol};
-use crate::config::{Framing, HttpConfig};
-use crate::delivery::OutputContext;
+use super::kind::{Declared, KindInfo, OutputContext, OutputFiles, OutputKind, OutputSetup};
+use super::service::config::{HeaderConfig, ServiceConfig, read_headers};
+use super::service::{HttpClient, Outcome, Protocol, Request, Service};
+use super::{BatchLimits, Entry, Output};
+use crate::table::Table;
 use crate::{Error, ErrorKind, Result};
+
+/// Any service that takes records by a plain HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where requests go.
+    pub service: ServiceConfig,
+    /// How they are made.
+    pub method: Method,
+    /// How several records stand in one body.
+    pub framing: Framing,
+    /// What the body is said to be.
+    pub content_type: String,
+    /// The headers of every request.
+    pub headers: Vec<(HeaderName, HeaderConfig)>,
+    /// The header by which a request that is made again can be known.
+    pub idempotency_key: Option<HeaderName>,
+}
+
+/// How several records stand in one body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// One a line.
+    Ndjson,
+    /// As the elements of a JSON array.
+    Array,
+}
+
+impl Declared for HttpConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "http",
+        // Each record says which site it is from.
+        format: Format::Flat,
+        // Sentinel's limit for a request is 1 MB.
+        batch: BatchLimits::within_a_second(2_000, 512 << 10),
+        names_sites: false,
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let service = ServiceConfig::read(table, "where to send records");
+        let methods = [("POST", Method::POST), ("PUT", Method::PUT)];
+        let method = table.choice("method", "how requests are made", methods);
+        let framings = [("ndjson", Framing::Ndjson), ("array", Framing::Array)];
+        let about = "how several records stand in one body";
+        let framing = table.choice("framing", about, framings);
+        let about = "what the body is said to be";
+        let content_type = table.text("content_type", about, |text| {
+            let value = text.filled()?;
+            match HeaderValue::from_str(&value) {
+                Ok(_) => Ok(value),
+                Err(_) => Err(text.mistake(
+                    "`content_type` is no header's value",
+                    "Write it as \"application/json\".",
+                )),
+            }
+        });
+        let about = "the header that is the same when a request is made again; \"\" for none";
+        let idempotency_key = table.text("idempotency_key", about, |text| {
+            if text.value.is_empty() {
+                return Ok(None);
+            }
+            text.value.parse().map(Some).map_err(|_| {
+                text.mistake(
+                    "`idempotency_key` is no header's name",
+                    "Write the header's name, or \"\" for none.",
+                )
+            })
+        });
+        let headers = read_headers(table);
+        let framing = framing.unwrap_or(Framing::Ndjson);
+        let usual_type = match framing {
+            Framing::Ndjson => "application/x-ndjson",
+            Framing::Array => "application/json",
+        };
+        Some(Self {
+            service: service?,
+            method: method.unwrap_or(Method::POST),
+            framing,
+            content_type: content_type.unwrap_or_else(|| usual_type.to_owned()),
+            headers,
+            idempotency_key: idempotency_key
+                .unwrap_or(Some(HeaderName::from_static("idempotency-key"))),
+        })
+    }
+}
+
+impl OutputKind for HttpConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        self.service.display_name()
+    }
+
+    fn files(&self) -> OutputFiles<'_> {
+        self.service
+            .files(self.headers.iter().map(|(_, value)| value))
+    }
+
+    fn takes(&self, format: Format) -> bool {
+        format.is_json() || self.framing == Framing::Ndjson
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        let protocol = Http::new(self, setup.context);
+        Box::new(Service::new(setup, protocol))
+    }
+}
 
 /// A service that takes records by a plain HTTP request.
 pub(crate) struct Http {
-    peer: HttpClient,
+    client: HttpClient,
     config: HttpConfig,
 }
 
 impl Http {
-    pub(crate) fn new(config: &HttpConfig, surroundings: &OutputContext) -> Self {
+    pub(crate) fn new(config: &HttpConfig, context: &OutputContext) -> Self {
         Self {
-            peer: HttpClient::new(&config.peer, config.headers.clone(), surroundings),
+            client: HttpClient::new(&config.service, config.headers.clone(), context),
             config: config.clone(),
         }
     }
@@ -50,7 +157,7 @@ impl Http {
 #[async_trait]
 impl Protocol for Http {
     fn dead_letter(&self) -> Option<&Path> {
-        self.peer.config().dead_letter.as_deref()
+        self.client.config().dead_letter.as_deref()
     }
 
     fn repeats_requests(&self) -> bool {
@@ -58,24 +165,24 @@ impl Protocol for Http {
     }
 
     async fn check(&mut self) -> Result<String> {
-        let url = self.config.peer.url.clone();
+        let url = self.config.service.url.clone();
         let method = Method::HEAD;
         let request = Request {
             method,
             ..Request::get(url)
         };
-        let answer = self.peer.send(request).await?;
+        let answer = self.client.send(request).await?;
         let status = answer.status.as_u16();
         // Whether it would take records only a record can tell; hardly any of them knows HEAD.
         if status == 401 || status >= 500 {
             return Err(answer.failure());
         }
-        let shown = self.config.peer.shown();
-        Ok(format!("{shown} answers ({status} to HEAD)"))
+        let name = self.config.service.display_name();
+        Ok(format!("{name} answers ({status} to HEAD)"))
     }
 
     async fn prepare(&mut self) -> Result<()> {
-        self.peer.prepare().await
+        self.client.prepare().await
     }
 
     async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
@@ -85,12 +192,12 @@ impl Protocol for Http {
         }
         let request = Request {
             method: self.config.method.clone(),
-            url: self.config.peer.url.clone(),
+            url: self.config.service.url.clone(),
             content_type: &self.config.content_type,
             headers,
             body: self.body(entries),
         };
-        let answer = self.peer.send(request).await?;
+        let answer = self.client.send(request).await?;
         match answer.status.as_u16() {
             200..=299 => Ok(Outcome::accepted(entries)),
             400 | 413 | 422 => Ok(Outcome::Refused(answer.refusal())),

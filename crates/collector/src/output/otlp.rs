@@ -4,12 +4,12 @@
 //! must not be sent them again. All records of such a request become dead letters that say so: one
 //! that arrived and is doubted is better than one that is missing and is not.
 
-pub(crate) mod config;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
+use confluence_audit_formats::Format;
+use http::HeaderName;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -19,38 +19,89 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::Entry;
-use super::service::Refusal;
-use super::service::{HttpClient, Request, Response};
-use super::service::{Outcome, Protocol, Verdict};
+use super::kind::{Declared, KindInfo, OutputContext, OutputFiles, OutputKind, OutputSetup};
+use super::service::config::{HeaderConfig, ServiceConfig, read_headers};
+use super::service::{HttpClient, Outcome, Protocol, Refusal, Request, Response, Service, Verdict};
+use super::{BatchLimits, Entry, Output};
 use crate::Result;
-use crate::config::OtlpConfig;
-use crate::delivery::OutputContext;
+use crate::table::Table;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
+/// An OpenTelemetry collector, or what speaks like one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// Where requests go, `/v1/logs` included.
+    pub service: ServiceConfig,
+    /// The headers of every request.
+    pub headers: Vec<(HeaderName, HeaderConfig)>,
+}
+
+impl Declared for OtlpConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "otlp",
+        // Each record says which site it is from.
+        format: Format::Flat,
+        // More than some hundreds of records in one request is no gain for a collector.
+        batch: BatchLimits::within_a_second(512, 1 << 20),
+        names_sites: true,
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let about = "the collector, as https://otel.example:4318";
+        let service = ServiceConfig::read(table, about);
+        let headers = read_headers(table);
+        let mut service = service?;
+        if service.url.path() == "/" {
+            // The protocol's own path, where none is given.
+            service.url.set_path("/v1/logs");
+        }
+        Some(Self { service, headers })
+    }
+}
+
+impl OutputKind for OtlpConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        self.service.display_name()
+    }
+
+    fn files(&self) -> OutputFiles<'_> {
+        self.service
+            .files(self.headers.iter().map(|(_, value)| value))
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        let protocol = Otlp::new(self, setup.context);
+        Box::new(Service::new(setup, protocol))
+    }
+}
+
 /// An OpenTelemetry collector.
 pub(crate) struct Otlp {
-    peer: HttpClient,
+    client: HttpClient,
 }
 
 impl Otlp {
-    pub(crate) fn new(config: &OtlpConfig, surroundings: &OutputContext) -> Self {
-        let peer = HttpClient::new(&config.peer, config.headers.clone(), surroundings);
-        Self { peer }
+    pub(crate) fn new(config: &OtlpConfig, context: &OutputContext) -> Self {
+        let client = HttpClient::new(&config.service, config.headers.clone(), context);
+        Self { client }
     }
 
     async fn post(&self, request: &ExportLogsServiceRequest) -> Result<Response> {
-        let url = self.peer.config().url.clone();
+        let url = self.client.config().url.clone();
         let body = request.encode_to_vec();
-        self.peer.send(Request::post(url, PROTOBUF, body)).await
+        self.client.send(Request::post(url, PROTOBUF, body)).await
     }
 }
 
 #[async_trait]
 impl Protocol for Otlp {
     fn dead_letter(&self) -> Option<&Path> {
-        self.peer.config().dead_letter.as_deref()
+        self.client.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {
@@ -59,11 +110,14 @@ impl Protocol for Otlp {
         if !answer.status.is_success() {
             return Err(answer.failure());
         }
-        Ok(format!("{} takes logs", self.peer.config().shown()))
+        Ok(format!(
+            "{} takes logs",
+            self.client.config().display_name()
+        ))
     }
 
     async fn prepare(&mut self) -> Result<()> {
-        self.peer.prepare().await
+        self.client.prepare().await
     }
 
     async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
@@ -80,7 +134,7 @@ impl Protocol for Otlp {
             if let Some(warning) = partial.filter(|it| !it.error_message.is_empty()) {
                 let text = answer.quote(&warning.error_message);
                 tracing::warn!(
-                    peer = self.peer.config().shown(),
+                    peer = self.client.config().display_name(),
                     "the collector warns: {text}"
                 );
             }

@@ -6,7 +6,7 @@
 //! that is to blame; what was refused for good becomes a [dead letter](dead_letter).
 
 mod client;
-pub(crate) mod config;
+pub(super) mod config;
 mod dead_letter;
 
 use std::collections::HashMap;
@@ -16,12 +16,12 @@ use std::path::Path;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use self::dead_letter::Letters;
+use self::dead_letter::{DeadLetters, Letters};
+use super::kind::OutputSetup;
 use super::{Delivered, Entry, Output, OutputName};
 use crate::{Error, ErrorKind, Result};
 
 pub(super) use self::client::{HttpClient, Request, Response};
-pub(crate) use self::dead_letter::DeadLetters;
 pub(super) use self::dead_letter::Refusal;
 
 /// A service that has refused so many records in a row, and accepted none, is wrong itself.
@@ -110,12 +110,17 @@ pub(crate) struct Service<P> {
 }
 
 impl<P: Protocol> Service<P> {
-    pub(crate) fn new(name: OutputName, protocol: P, letters: DeadLetters, most: usize) -> Self {
+    pub(crate) fn new(setup: OutputSetup<'_>, protocol: P) -> Self {
+        let name = setup.name;
+        let letters = match protocol.dead_letter() {
+            Some(path) => DeadLetters::new(&name, path),
+            None => DeadLetters::in_state_dir(&name, &setup.context.state_dir),
+        };
         Self {
             name,
             protocol,
             letters,
-            most,
+            most: setup.batch.bytes,
             settled: HashMap::new(),
             failure: None,
             refused: 0,

@@ -4,24 +4,23 @@
 //! Splunk knows no ids: what is sent again is there again. The event's id is an indexed field, so
 //! that a search can take each event once (`| dedup event_id`).
 
-pub(crate) mod config;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use confluence_audit_core::{Runtime, SystemRuntime};
+use confluence_audit_formats::Format;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::service::{HttpClient, Request, Response};
-use super::service::{Outcome, Protocol};
-use super::{Entry, OutputName};
-use crate::config::{HeaderConfig, SplunkHecConfig};
-use crate::delivery::OutputContext;
+use super::kind::{Declared, KindInfo, OutputContext, OutputFiles, OutputKind, OutputSetup};
+use super::service::config::{HeaderConfig, ServiceConfig};
+use super::service::{HttpClient, Outcome, Protocol, Request, Response, Service};
+use super::{BatchLimits, Entry, Output, OutputName};
+use crate::table::{Table, Text};
 use crate::{Error, ErrorKind, Result};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -30,9 +29,87 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Splunk's HTTP Event Collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplunkHecConfig {
+    /// The collector.
+    pub service: ServiceConfig,
+    /// Its token.
+    pub token_file: PathBuf,
+    /// The index; without it, the token's own.
+    pub index: Option<String>,
+    /// The `source` of every event.
+    pub source: String,
+    /// The `sourcetype` of every event.
+    pub sourcetype: String,
+    /// How long to wait for an indexer's acknowledgement; `None` to ask for none.
+    pub ack: Option<Duration>,
+}
+
+impl Declared for SplunkHecConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "splunk_hec",
+        format: Format::Raw,
+        // Splunk's own limit for a request was 1 MB for long.
+        batch: BatchLimits::within_a_second(2_000, 512 << 10),
+        names_sites: true,
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let about = "the collector, as https://splunk.example:8088";
+        let service = ServiceConfig::read(table, about);
+        let about = "the file that holds the collector's token";
+        let token_file = table.required("token_file", about, Text::secret_path);
+        let index = table.text(
+            "index",
+            "the index; without it, the token's own",
+            Text::filled,
+        );
+        let ack = table.flag("ack", "whether to wait until records are indexed");
+        let about = "how long to wait for that";
+        let ack_timeout = table.text("ack_timeout", about, Text::duration);
+        let source = table.text("source", "the source of every event", Text::filled);
+        let sourcetype = table.text("sourcetype", "the sourcetype of every event", Text::filled);
+        Some(Self {
+            service: service?,
+            token_file: token_file?,
+            index,
+            source: source.unwrap_or_else(|| "confluence-audit".to_owned()),
+            sourcetype: sourcetype.unwrap_or_else(|| "confluence:audit".to_owned()),
+            ack: ack.then(|| ack_timeout.unwrap_or(Duration::from_mins(2))),
+        })
+    }
+}
+
+impl OutputKind for SplunkHecConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        let service = self.service.display_name();
+        match &self.index {
+            Some(index) => format!("{service}/{index}"),
+            None => service,
+        }
+    }
+
+    fn files(&self) -> OutputFiles<'_> {
+        OutputFiles {
+            secrets: vec![Path::new(&self.token_file)],
+            ..self.service.files([])
+        }
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        let protocol = SplunkHec::new(&setup.name, self, setup.context);
+        Box::new(Service::new(setup, protocol))
+    }
+}
+
 /// An HTTP Event Collector.
 pub(crate) struct SplunkHec {
-    peer: HttpClient,
+    client: HttpClient,
     config: SplunkHecConfig,
     /// Tells Splunk who asks for acknowledgements: always the same for an output.
     channel: String,
@@ -65,21 +142,21 @@ impl SplunkHec {
     pub(crate) fn new(
         name: &OutputName,
         config: &SplunkHecConfig,
-        surroundings: &OutputContext,
+        context: &OutputContext,
     ) -> Self {
         let token = HeaderConfig::File {
             prefix: "Splunk ".to_owned(),
             path: config.token_file.clone(),
         };
         Self {
-            peer: HttpClient::new(&config.peer, vec![(AUTHORIZATION, token)], surroundings),
+            client: HttpClient::new(&config.service, vec![(AUTHORIZATION, token)], context),
             config: config.clone(),
             channel: channel(name),
         }
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Result<Request<'static>> {
-        let url = self.peer.url(&format!("services/collector/{path}"));
+        let url = self.client.url(&format!("services/collector/{path}"));
         let mut request = Request::post(url, "application/json", body);
         let mut headers = HeaderMap::new();
         let channel = HeaderValue::from_str(&self.channel)
@@ -121,7 +198,7 @@ impl SplunkHec {
         let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
         loop {
             let body = json!({"acks": [ack]}).to_string().into_bytes();
-            let answer = self.peer.send(self.post("ack", body)?).await?;
+            let answer = self.client.send(self.post("ack", body)?).await?;
             if !answer.status.is_success() {
                 return Err(failure(&answer));
             }
@@ -147,28 +224,28 @@ impl SplunkHec {
 #[async_trait]
 impl Protocol for SplunkHec {
     fn dead_letter(&self) -> Option<&Path> {
-        self.peer.config().dead_letter.as_deref()
+        self.client.config().dead_letter.as_deref()
     }
 
     async fn check(&mut self) -> Result<String> {
         // Without an event nothing is changed, and a token that is not good is told first.
-        let answer = self.peer.send(self.post("event", Vec::new())?).await?;
+        let answer = self.client.send(self.post("event", Vec::new())?).await?;
         match said(&answer) {
             Some(Said { code: 5, .. }) => {
-                let shown = self.config.shown();
-                Ok(format!("{shown} takes events with this token"))
+                let name = self.config.display_name();
+                Ok(format!("{name} takes events with this token"))
             }
             _ => Err(failure(&answer)),
         }
     }
 
     async fn prepare(&mut self) -> Result<()> {
-        self.peer.prepare().await
+        self.client.prepare().await
     }
 
     async fn send(&mut self, entries: &[Entry]) -> Result<Outcome> {
         let body = self.body(entries)?;
-        let answer = self.peer.send(self.post("event", body)?).await?;
+        let answer = self.client.send(self.post("event", body)?).await?;
         if answer.status.is_success() {
             let said = said(&answer).filter(|said| said.code == 0);
             let said = said.ok_or_else(|| answer.failure())?;

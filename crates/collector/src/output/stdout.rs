@@ -4,9 +4,47 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use confluence_audit_formats::Format;
 
-use super::{Delivered, Entry, Output, OutputName};
+use super::kind::{Declared, KindInfo, OutputKind, OutputSetup};
+use super::{BatchLimits, Delivered, Entry, Output, OutputName};
+use crate::table::Table;
 use crate::{Error, ErrorKind, Result};
+
+/// The configuration of standard output: it has no keys of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StdoutConfig;
+
+impl OutputKind for StdoutConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        "-".to_owned()
+    }
+
+    fn state_name(&self) -> Result<String> {
+        Ok(Self::INFO.name.to_owned())
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        Box::new(StdoutOutput::new(setup.name))
+    }
+}
+
+impl Declared for StdoutConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "stdout",
+        format: Format::Raw,
+        batch: BatchLimits::AT_ONCE,
+        names_sites: false,
+    };
+
+    fn read(_: &mut Table<'_>) -> Option<Self> {
+        Some(Self)
+    }
+}
 
 /// Writes lines to standard output.
 ///

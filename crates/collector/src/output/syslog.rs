@@ -5,7 +5,7 @@
 //! says next to nothing. Where a batch was not confirmed, it is sent again, and a receiver that
 //! got it sees its messages twice: the id of the event, which stands in each, tells.
 
-pub(crate) mod config;
+pub(super) mod config;
 mod datagrams;
 mod message;
 mod stream;
@@ -14,18 +14,18 @@ mod tests;
 mod tls;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rustix::io::Errno;
 
+use self::config::{SyslogAddress, SyslogConfig};
 use self::datagrams::{Datagrams, End};
 use self::message::{Template, frame};
 use self::stream::Stream;
-use super::Entry;
-use super::service::Refusal;
-use super::service::{Outcome, Protocol, Verdict};
-use crate::config::{SyslogAddress, SyslogConfig};
+use super::kind::{Declared as _, KindInfo, OutputFiles, OutputKind, OutputSetup};
+use super::service::{Outcome, Protocol, Refusal, Service, Verdict};
+use super::{Entry, Output};
 use crate::{Error, ErrorKind, Result};
 
 /// A syslog receiver.
@@ -166,6 +166,32 @@ impl Syslog {
             remedy,
         )
         .with_source(error)
+    }
+}
+
+impl OutputKind for SyslogConfig {
+    fn info(&self) -> KindInfo {
+        Self::INFO
+    }
+
+    fn display_name(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The key is no credential by a bare name: it is read as a path.
+    fn files(&self) -> OutputFiles<'_> {
+        let client = self.client.iter();
+        let client = client.flat_map(|client| [&client.cert_file, &client.key_file]);
+        let read = self.ca_file.iter().chain(client);
+        OutputFiles {
+            secrets: Vec::new(),
+            read: read.map(PathBuf::as_path).collect(),
+            written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    fn build(&self, setup: OutputSetup<'_>) -> Box<dyn Output> {
+        Box::new(Service::new(setup, Syslog::new(self)))
     }
 }
 

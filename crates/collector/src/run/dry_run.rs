@@ -73,7 +73,7 @@ pub async fn dry_run<W: FnMut(&PassSummary)>(
             }
             _ => 0,
         };
-        summary.add_output(target.shown, waiting + records);
+        summary.add_output(target.display_name, waiting + records);
     }
     summary.add_requests([setup.sites.http()], began.elapsed());
     Ok((summary, failures))

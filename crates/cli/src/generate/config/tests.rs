@@ -266,7 +266,7 @@ fn what_flags_say_is_what_a_run_would_read() {
     let text = filled(&args, Some(Path::new("/srv/{site}.json"))).expect("it");
     let config = Config::from_toml(&text, "x").expect("it can be read");
     assert_eq!(config.state.dir, Some(PathBuf::from("/srv/state")));
-    assert_eq!(config.outputs[0].kind.shown(), "/srv/{site}.json");
+    assert_eq!(config.outputs[0].kind.display_name(), "/srv/{site}.json");
     let [site] = config.sites.as_slice() else {
         panic!("one site")
     };

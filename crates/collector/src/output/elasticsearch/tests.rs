@@ -4,8 +4,6 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::config::HeaderConfig;
-use crate::output::Output;
 use crate::output::conformance::{self, POISON, Place, Promise};
 use crate::output::test_server::{Asked, Handler, ServicePlace, output};
 
@@ -77,9 +75,9 @@ async fn cluster() -> Cluster {
     ServicePlace::new(
         Index::default(),
         Promise::ExactlyOnce,
-        |name, peer, around| {
+        |name, service, around| {
             let config = ElasticsearchConfig {
-                peer,
+                service,
                 index: "logs-audit".to_owned(),
                 authorization: Some(HeaderConfig::File {
                     prefix: "ApiKey ".to_owned(),

@@ -6,10 +6,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{HeaderConfig, PeerConfig};
+use crate::output::OutputName;
 use crate::output::conformance::{self, POISON, Place, Promise};
 use crate::output::test_server::{Asked, Handler, ServicePlace, output};
-use crate::output::{Output, OutputName};
 
 #[derive(Default)]
 struct Receiver {
@@ -63,15 +62,15 @@ impl Handler for Receiver {
     }
 }
 
-fn config(mut peer: PeerConfig, framing: Framing, key: Option<&'static str>) -> HttpConfig {
-    peer.url.set_path("/in");
-    peer.url.set_query(Some("stream=a"));
+fn config(mut service: ServiceConfig, framing: Framing, key: Option<&'static str>) -> HttpConfig {
+    service.url.set_path("/in");
+    service.url.set_query(Some("stream=a"));
     let bearer = HeaderConfig::File {
         prefix: "Bearer ".to_owned(),
         path: "token".into(),
     };
     HttpConfig {
-        peer,
+        service,
         method: Method::PUT,
         framing,
         content_type: "text/plain".to_owned(),
@@ -86,13 +85,17 @@ fn config(mut peer: PeerConfig, framing: Framing, key: Option<&'static str>) -> 
     }
 }
 
-fn with_key(name: &OutputName, peer: PeerConfig, around: &OutputContext) -> Box<dyn Output> {
-    let config = config(peer, Framing::Ndjson, Some("x-key"));
+fn with_key(name: &OutputName, service: ServiceConfig, around: &OutputContext) -> Box<dyn Output> {
+    let config = config(service, Framing::Ndjson, Some("x-key"));
     output(name, Http::new(&config, around), around)
 }
 
-fn without_key(name: &OutputName, peer: PeerConfig, around: &OutputContext) -> Box<dyn Output> {
-    let config = config(peer, Framing::Array, None);
+fn without_key(
+    name: &OutputName,
+    service: ServiceConfig,
+    around: &OutputContext,
+) -> Box<dyn Output> {
+    let config = config(service, Framing::Array, None);
     output(name, Http::new(&config, around), around)
 }
 

@@ -54,9 +54,9 @@ async fn collector() -> ServicePlace<Collector> {
     ServicePlace::new(
         Collector::default(),
         Promise::AtLeastOnce,
-        |name, peer, around| {
+        |name, service, around| {
             let headers = Vec::new();
-            let config = OtlpConfig { peer, headers };
+            let config = OtlpConfig { service, headers };
             output(name, Otlp::new(&config, around), around)
         },
     )

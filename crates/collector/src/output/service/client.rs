@@ -23,10 +23,10 @@ use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::config::{HeaderConfig, ServiceConfig};
 use super::dead_letter::Refusal;
-use crate::config::{HeaderConfig, PeerConfig};
 use crate::credentials::secret;
-use crate::delivery::OutputContext;
+use crate::output::kind::OutputContext;
 use crate::{Error, ErrorKind, Result};
 
 /// A connection that is not made by then will not be.
@@ -40,7 +40,7 @@ const CA_FILE: u64 = 1 << 20;
 
 /// A service that records are sent to.
 pub(crate) struct HttpClient {
-    config: PeerConfig,
+    config: ServiceConfig,
     headers: Vec<(HeaderName, HeaderConfig)>,
     credentials_dir: Option<PathBuf>,
     ready: Option<Ready>,
@@ -96,7 +96,7 @@ pub(in crate::output) struct Response {
 impl HttpClient {
     /// The service, with the headers that every request to it has. Nothing is read yet.
     pub(in crate::output) fn new(
-        config: &PeerConfig,
+        config: &ServiceConfig,
         headers: Vec<(HeaderName, HeaderConfig)>,
         context: &OutputContext,
     ) -> Self {
@@ -109,7 +109,7 @@ impl HttpClient {
     }
 
     /// How it is configured.
-    pub(crate) fn config(&self) -> &PeerConfig {
+    pub(crate) fn config(&self) -> &ServiceConfig {
         &self.config
     }
 
@@ -177,7 +177,7 @@ impl HttpClient {
 
 impl Ready {
     fn read(
-        config: &PeerConfig,
+        config: &ServiceConfig,
         given: &[(HeaderName, HeaderConfig)],
         credentials_dir: Option<&Path>,
     ) -> Result<Self> {
@@ -224,7 +224,7 @@ impl Ready {
     }
 }
 
-fn transport(config: &PeerConfig) -> Result<Transport> {
+fn transport(config: &ServiceConfig) -> Result<Transport> {
     let mut options = TransportOptions::default();
     options.connect_timeout = CONNECT.min(config.timeout);
     options.read_timeout = config.timeout;

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use confluence_audit_core::Origin;
+use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::Result;
-use crate::config::parse_duration;
-use crate::config::table::{Section, Text};
-use crate::output::kinds::OutputFiles;
+use crate::output::kind::OutputFiles;
+use crate::table::{Mistake, Table, Text};
 
 /// A service over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerConfig {
+pub struct ServiceConfig {
     /// Where it is: `https`, or `http` to this host itself.
     pub url: Url,
     /// The certificate authority to trust instead of the platform's, in PEM.
@@ -27,7 +26,7 @@ pub struct PeerConfig {
     pub dead_letter: Option<PathBuf>,
 }
 
-impl PeerConfig {
+impl ServiceConfig {
     /// The service at this address, with what is usual.
     pub fn new(url: Url) -> Self {
         Self {
@@ -40,18 +39,24 @@ impl PeerConfig {
     }
 
     /// The address as it may be shown, without a query, which can hold what nobody should read.
-    pub fn shown(&self) -> String {
+    pub fn display_name(&self) -> String {
         let mut url = self.url.clone();
         url.set_query(None);
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// The files that it needs, without those of its credentials.
-    pub(in crate::output) fn files(&self) -> OutputFiles<'_> {
+    /// The files that it needs, with the secrets of its headers.
+    pub(in crate::output) fn files<'a>(
+        &'a self,
+        headers: impl IntoIterator<Item = &'a HeaderConfig>,
+    ) -> OutputFiles<'a> {
         OutputFiles {
+            secrets: headers
+                .into_iter()
+                .filter_map(HeaderConfig::secret)
+                .collect(),
             read: self.ca_file.iter().map(PathBuf::as_path).collect(),
             written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
-            ..OutputFiles::default()
         }
     }
 }
@@ -88,69 +93,79 @@ impl HeaderConfig {
     }
 }
 
-/// Reads what all of them have.
-pub(in crate::output) fn read(section: &mut Section<'_>, what: &str) -> Result<PeerConfig> {
-    let url = section.required("url", what)?;
-    let mut peer = PeerConfig::new(read_url(&url)?);
-    peer.ca_file = path(section, "ca_file")?;
-    peer.dead_letter = path(section, "dead_letter")?;
-    if let Some(compression) = section.text("compression")? {
-        peer.gzip = match compression.value {
-            "gzip" => true,
-            "none" => false,
-            other => {
-                let message = format!("there is no compression `{}`", other.escape_debug());
-                return Err(compression.mistake(&message, "Write \"gzip\" or \"none\"."));
+impl ServiceConfig {
+    /// Reads what all of them have; `about` says what `url` is.
+    pub(in crate::output) fn read(table: &mut Table<'_>, about: &str) -> Option<Self> {
+        let url = table.required("url", about, url);
+        let about = "the certificate authority to trust in place of the platform's, in PEM";
+        let ca_file = table.text("ca_file", about, Text::path);
+        let about = "the file for what the service refuses for good";
+        let dead_letter = table.text("dead_letter", about, Text::path);
+        let gzip = [("gzip", true), ("none", false)];
+        let gzip = table.choice("compression", "how bodies are compressed", gzip);
+        let about = "how long one request may take";
+        let timeout = table.text("timeout", about, Text::duration);
+        let usual = Self::new(url?);
+        Some(Self {
+            ca_file,
+            gzip: gzip.unwrap_or(usual.gzip),
+            timeout: timeout.unwrap_or(usual.timeout),
+            dead_letter,
+            ..usual
+        })
+    }
+}
+
+/// The table `headers`: each a text, or `{ file = "…", prefix = "…" }`.
+pub(in crate::output) fn read_headers(table: &mut Table<'_>) -> Vec<(HeaderName, HeaderConfig)> {
+    const REMEDY: &str = "Write it as X-Name = \"text\", or, where it is a secret, as \
+                          Authorization = { prefix = \"Bearer \", file = \"/path\" }.";
+    let is_header = |text: &str| HeaderValue::from_str(text).is_ok();
+    let wrong = |name: &str, what: &str| format!("the header `{}` {what}", name.escape_debug());
+    table.map(
+        "headers",
+        "the headers of every request",
+        |text| {
+            let no_name = |_| text.mistake(wrong(text.key(), "has no header's name"), REMEDY);
+            let header = HeaderName::try_from(text.key()).map_err(no_name)?;
+            if !is_header(text.value) {
+                return Err(text.mistake(wrong(text.key(), "has no header's value"), REMEDY));
             }
-        };
-    }
-    if let Some(timeout) = section.text("timeout")? {
-        let read = parse_duration(timeout.value);
-        let fits = read.ok().filter(|timeout| !timeout.is_zero());
-        peer.timeout = fits.ok_or_else(|| {
-            let message = format!("`timeout` is `{}`", timeout.value.escape_debug());
-            timeout.mistake(&message, "Write how long one request may take, as \"60s\".")
-        })?;
-    }
-    Ok(peer)
-}
-
-/// A path, if there is one.
-pub(in crate::output) fn path(
-    section: &mut Section<'_>,
-    key: &'static str,
-) -> Result<Option<PathBuf>> {
-    section.text(key)?.map(Text::into_path).transpose()
-}
-
-/// The file of a secret, if there is one.
-pub(in crate::output) fn secret_file(
-    section: &mut Section<'_>,
-    key: &'static str,
-) -> Result<Option<PathBuf>> {
-    let Some(text) = section.text(key)? else {
-        return Ok(None);
-    };
-    if text.value == "-" {
-        // It is read again whenever the output failed.
-        return Err(text.mistake(
-            &format!("`{key}` is standard input, which can be read only once"),
-            "Name a file that its owner alone can read, or a credential of the unit.",
-        ));
-    }
-    text.into_path().map(Some)
+            Ok((header, HeaderConfig::Literal(text.value.to_owned())))
+        },
+        |name, table| {
+            let prefix = table.text("prefix", "what stands before the secret", |text| {
+                let no_prefix = || wrong(name, "has a prefix that cannot stand in a header");
+                let prefix = is_header(text.value).then(|| text.value.to_owned());
+                prefix.ok_or_else(|| text.mistake(no_prefix(), REMEDY))
+            });
+            let path = table.required("file", "the file of the secret", Text::secret_path);
+            let Ok(header) = HeaderName::try_from(name) else {
+                return table.mistake(wrong(name, "has no header's name"), REMEDY);
+            };
+            let prefix = prefix.unwrap_or_default();
+            Some((
+                header,
+                HeaderConfig::File {
+                    prefix,
+                    path: path?,
+                },
+            ))
+        },
+    )
 }
 
 /// An address that credentials and records may be sent to.
-fn read_url(text: &Text<'_>) -> Result<Url> {
+fn url(text: &Text<'_>) -> Result<Url, Mistake> {
     let wrong = |why: &str| {
         text.mistake(
-            &format!("`url` {why}"),
+            format!("`url` {why}"),
             "Write it as https://host:port; http is for loopback addresses alone, since \
              credentials and records go there.",
         )
     };
-    let url = Url::parse(text.non_empty()?).map_err(|error| wrong(&format!("is none: {error}")))?;
+    let url = Url::parse(&text.filled()?);
+    let url = url.map_err(|error| wrong(&format!("is none: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong(
             "holds a user name or a password: credentials have keys of their own",

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::config::PeerConfig;
 use crate::output::conformance::{self, POISON, Place, Promise};
 use crate::output::test_server::{Asked, Handler, ServicePlace, output};
 
@@ -65,9 +64,9 @@ impl Handler for Collector {
     }
 }
 
-fn config(peer: PeerConfig, ack: Option<Duration>) -> SplunkHecConfig {
+fn config(service: ServiceConfig, ack: Option<Duration>) -> SplunkHecConfig {
     SplunkHecConfig {
-        peer,
+        service,
         token_file: "token".into(),
         index: Some("audit".to_owned()),
         source: "confluence-audit".to_owned(),
@@ -82,13 +81,13 @@ async fn collector(acks: bool) -> ServicePlace<Collector> {
         ..Collector::default()
     };
     let place = if acks {
-        ServicePlace::new(collector, Promise::AtLeastOnce, |name, peer, around| {
-            let config = config(peer, Some(Duration::from_millis(100)));
+        ServicePlace::new(collector, Promise::AtLeastOnce, |name, service, around| {
+            let config = config(service, Some(Duration::from_millis(100)));
             output(name, SplunkHec::new(name, &config, around), around)
         })
     } else {
-        ServicePlace::new(collector, Promise::AtLeastOnce, |name, peer, around| {
-            let config = config(peer, None);
+        ServicePlace::new(collector, Promise::AtLeastOnce, |name, service, around| {
+            let config = config(service, None);
             output(name, SplunkHec::new(name, &config, around), around)
         })
     };

@@ -1,16 +1,15 @@
-//! A syslog receiver.
+//! The configuration of a syslog receiver.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use confluence_audit_formats::Format;
 use url::{Host, Url};
 
-use crate::Result;
-use crate::config::table::Section;
-use crate::config::{parse_duration, parse_size};
-use crate::output::kinds::OutputFiles;
-use crate::output::service::config::path;
+use crate::output::BatchLimits;
+use crate::output::kind::{Declared, KindInfo};
+use crate::table::{Mistake, Table, Text};
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
@@ -21,6 +20,10 @@ const FACILITIES: [&str; 24] = [
 const SEVERITIES: [&str; 8] = [
     "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
 ];
+
+/// The usual ones.
+const LOCAL0: u8 = 16;
+const INFO: u8 = 6;
 
 /// The number that is set aside for examples (RFC 5612), in place of one's own.
 const EXAMPLE_ENTERPRISE: u32 = 32_473;
@@ -56,21 +59,67 @@ pub struct SyslogConfig {
     pub client: Option<ClientCertificate>,
 }
 
-impl SyslogConfig {
-    /// The files that it needs. The key is no credential by a bare name: it is read as a path.
-    pub(in crate::output) fn files(&self) -> OutputFiles<'_> {
-        let client = self.client.iter();
-        let client = client.flat_map(|client| [&client.cert_file, &client.key_file]);
-        OutputFiles {
-            read: self
-                .ca_file
-                .iter()
-                .chain(client)
-                .map(PathBuf::as_path)
-                .collect(),
-            written: self.dead_letter.iter().map(PathBuf::as_path).collect(),
-            ..OutputFiles::default()
+impl Declared for SyslogConfig {
+    const INFO: KindInfo = KindInfo {
+        name: "syslog",
+        format: Format::Raw,
+        // What is sent again when a connection breaks.
+        batch: BatchLimits::within_a_second(1_000, 1 << 20),
+        names_sites: true,
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let address = table.text("address", "where the receiver is", address);
+        let about = "which part of a system messages are from";
+        let facility = table.choice("facility", about, FACILITIES.into_iter().zip(0..));
+        let severity = table.choice(
+            "severity",
+            "how severe messages are",
+            SEVERITIES.into_iter().zip(0..),
+        );
+        let about = "what the header calls this program";
+        let app_name = table.text("app_name", about, app_name);
+        let about = "the number that IANA gave your organisation, for structured data";
+        let enterprise_id = table.number("enterprise_id", about, 0..=u32::MAX.into());
+        let framings = [
+            ("octet-counted", SyslogFraming::OctetCounted),
+            ("newline", SyslogFraming::Newline),
+        ];
+        let about = "how messages are told apart on a stream";
+        let framing = table.choice("framing", about, framings);
+        let confirms = [("closed", Confirm::Closed), ("sent", Confirm::Sent)];
+        let about = "when messages on a stream are confirmed";
+        let confirm = table.choice("confirm", about, confirms);
+        let about = "whether a message beyond ASCII begins with a byte order mark";
+        let bom = table.flag("bom", about);
+        let about = "the largest message that the receiver takes";
+        let max_size = table.text("max_size", about, max_size);
+        let about = "how long the receiver may do nothing";
+        let timeout = table.text("timeout", about, Text::duration);
+        let about = "the file for what is too large for the receiver";
+        let dead_letter = table.text("dead_letter", about, Text::path);
+        let about = "the certificate authority to trust in place of the system's, in PEM";
+        let ca_file = table.text("ca_file", about, Text::path);
+        let client = read_client(table);
+        // Where the address itself is wrong, it says nothing about other keys.
+        if !table.has("address") || address.is_some() {
+            check_transport(table, &address.clone().unwrap_or_default());
         }
+        Some(Self {
+            address: address.unwrap_or_default(),
+            facility: facility.unwrap_or(LOCAL0),
+            severity: severity.unwrap_or(INFO),
+            app_name: app_name.unwrap_or_else(|| "confluence-audit".to_owned()),
+            enterprise_id: enterprise_id.unwrap_or(EXAMPLE_ENTERPRISE),
+            framing: framing.unwrap_or(SyslogFraming::OctetCounted),
+            confirm: confirm.unwrap_or(Confirm::Closed),
+            bom,
+            max_size,
+            timeout: timeout.unwrap_or(Duration::from_mins(1)),
+            dead_letter,
+            ca_file,
+            client,
+        })
     }
 }
 
@@ -85,6 +134,13 @@ pub enum SyslogAddress {
     Tcp(Host, u16),
     /// TLS over TCP.
     Tls(Host, u16),
+}
+
+/// The socket of this host's own daemon.
+impl Default for SyslogAddress {
+    fn default() -> Self {
+        Self::Unix("/dev/log".into())
+    }
 }
 
 /// How messages are told apart on a stream.
@@ -156,144 +212,84 @@ impl SyslogAddress {
     }
 }
 
-pub(in crate::output) fn read(section: &mut Section<'_>) -> Result<SyslogConfig> {
-    const ADDRESS: &str = "Write \"unix:/dev/log\", \"udp://HOST:514\", \"tcp://HOST:601\" or \
-                           \"tls://HOST:6514\".";
-    let address = match section.text("address")? {
-        None => SyslogAddress::Unix("/dev/log".into()),
-        Some(text) => SyslogAddress::parse(text.value).ok_or_else(|| {
-            let shown = text.value.escape_debug();
-            text.mistake(
-                &format!("`{shown}` is no address of a syslog receiver"),
-                ADDRESS,
-            )
-        })?,
-    };
-    for key in ["framing", "confirm"] {
-        if section.has(key) && !address.is_stream() {
-            return Err(section.mistake(
-                &format!("`{key}` says something about a stream, and {address} is none"),
-                "Leave it out, or use tcp:// or tls://.",
-            ));
-        }
-    }
-    for key in ["ca_file", "client_cert_file", "client_key_file"] {
-        if section.has(key) && !matches!(address, SyslogAddress::Tls(..)) {
-            return Err(section.mistake(
-                &format!("`{key}` says something about TLS, and {address} has none"),
-                "Leave it out, or use tls://.",
-            ));
-        }
-    }
-    Ok(SyslogConfig {
-        address,
-        facility: one_of(section, "facility", &FACILITIES, "local0")?,
-        severity: one_of(section, "severity", &SEVERITIES, "info")?,
-        app_name: read_app_name(section)?,
-        enterprise_id: read_enterprise_id(section)?,
-        framing: match one_of(
-            section,
-            "framing",
-            &["octet-counted", "newline"],
-            "octet-counted",
-        )? {
-            0 => SyslogFraming::OctetCounted,
-            _ => SyslogFraming::Newline,
-        },
-        confirm: match one_of(section, "confirm", &["closed", "sent"], "closed")? {
-            0 => Confirm::Closed,
-            _ => Confirm::Sent,
-        },
-        bom: section.flag("bom")?,
-        max_size: read_max_size(section)?,
-        timeout: read_timeout(section)?,
-        dead_letter: path(section, "dead_letter")?,
-        ca_file: path(section, "ca_file")?,
-        client: read_client(section)?,
+fn address(text: &Text<'_>) -> Result<SyslogAddress, Mistake> {
+    SyslogAddress::parse(text.value).ok_or_else(|| {
+        let shown = text.value.escape_debug();
+        text.mistake(
+            format!("`{shown}` is no address of a syslog receiver"),
+            "Write \"unix:/dev/log\", \"udp://HOST:514\", \"tcp://HOST:601\" or \"tls://HOST:6514\".",
+        )
     })
 }
 
-/// The place of what is written among what can be.
-fn one_of(section: &mut Section<'_>, key: &'static str, all: &[&str], default: &str) -> Result<u8> {
-    let text = section.text(key)?;
-    let value = text.as_ref().map_or(default, |text| text.value);
-    let place = all.iter().position(|one| *one == value);
-    match (place.and_then(|place| u8::try_from(place).ok()), text) {
-        (Some(place), _) => Ok(place),
-        (None, Some(text)) => Err(text.mistake(
-            &format!("there is no {key} `{}`", value.escape_debug()),
-            &format!("Write one of: {}.", all.join(", ")),
-        )),
-        (None, None) => Ok(0),
+/// Keys that mean nothing over the transport of this address.
+fn check_transport(table: &Table<'_>, address: &SyslogAddress) {
+    let is_tls = matches!(address, SyslogAddress::Tls(..));
+    let stream = (
+        address.is_stream(),
+        "a stream, and",
+        "is none",
+        "tcp:// or tls://",
+    );
+    let tls = (is_tls, "TLS, and", "has none", "tls://");
+    for (key, (fits, about, lacks, needs)) in [
+        ("framing", stream),
+        ("confirm", stream),
+        ("ca_file", tls),
+        ("client_cert_file", tls),
+        ("client_key_file", tls),
+    ] {
+        if table.has(key) && !fits {
+            table.mistake_at::<()>(
+                key,
+                format!("`{key}` says something about {about} {address} {lacks}"),
+                format!("Leave it out, or use {needs}."),
+            );
+        }
     }
 }
 
-fn read_app_name(section: &mut Section<'_>) -> Result<String> {
-    let Some(name) = section.text("app_name")? else {
-        return Ok("confluence-audit".to_owned());
-    };
-    let fits = (1..=48).contains(&name.value.len());
-    if !fits || !name.value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(name.mistake(
-            &format!("`{}` cannot stand in a header", name.value.escape_debug()),
+fn app_name(text: &Text<'_>) -> Result<String, Mistake> {
+    let fits = (1..=48).contains(&text.value.len());
+    if !fits || !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(text.mistake(
+            format!("`{}` cannot stand in a header", text.value.escape_debug()),
             "Use 1 to 48 visible ASCII characters, without a space.",
         ));
     }
-    Ok(name.value.to_owned())
+    Ok(text.value.to_owned())
 }
 
-fn read_enterprise_id(section: &mut Section<'_>) -> Result<u32> {
-    let Some((number, at)) = section.number("enterprise_id")? else {
-        return Ok(EXAMPLE_ENTERPRISE);
-    };
-    u32::try_from(number).map_err(|_| {
-        let message = format!("`enterprise_id` is {number}");
-        let remedy = "Write the number that IANA gave your organisation.";
-        section.source.mistake(at, &message, remedy)
-    })
-}
-
-fn read_max_size(section: &mut Section<'_>) -> Result<Option<usize>> {
-    let Some(text) = section.text("max_size")? else {
-        return Ok(None);
-    };
-    let size = parse_size(text.value).and_then(|size| usize::try_from(size).ok());
-    size.filter(|size| *size >= 480).map(Some).ok_or_else(|| {
-        let shown = text.value.escape_debug();
+fn max_size(text: &Text<'_>) -> Result<usize, Mistake> {
+    let size = usize::try_from(text.size()?).ok();
+    size.filter(|size| *size >= 480).ok_or_else(|| {
         text.mistake(
-            &format!("`max_size` is `{shown}`"),
+            format!("`max_size` is `{}`", text.value.escape_debug()),
             "Write what the receiver takes, at least \"480B\": \"8KiB\", \"256KiB\".",
         )
     })
 }
 
-fn read_timeout(section: &mut Section<'_>) -> Result<Duration> {
-    let Some(text) = section.text("timeout")? else {
-        return Ok(Duration::from_mins(1));
+fn read_client(table: &mut Table<'_>) -> Option<ClientCertificate> {
+    let about = "the certificate that shows who we are, in PEM";
+    let cert_file = table.text("client_cert_file", about, Text::path);
+    let about = "the key of that certificate, in PEM";
+    let key_file = table.text("client_key_file", about, Text::path);
+    let alone = match (table.has("client_cert_file"), table.has("client_key_file")) {
+        (true, false) => "client_cert_file",
+        (false, true) => "client_key_file",
+        _ => {
+            return Some(ClientCertificate {
+                cert_file: cert_file?,
+                key_file: key_file?,
+            });
+        }
     };
-    let timeout = parse_duration(text.value);
-    let timeout =
-        timeout.map_err(|error| text.mistake(&error.to_string(), "Write it as \"1m\"."))?;
-    if timeout.is_zero() {
-        return Err(text.mistake("`timeout` is nothing", "Write it as \"1m\"."));
-    }
-    Ok(timeout)
-}
-
-fn read_client(section: &mut Section<'_>) -> Result<Option<ClientCertificate>> {
-    let cert = section.text("client_cert_file")?;
-    let key = section.text("client_key_file")?;
-    match (cert, key) {
-        (None, None) => Ok(None),
-        (Some(cert), Some(key)) => Ok(Some(ClientCertificate {
-            cert_file: cert.into_path()?,
-            key_file: key.into_path()?,
-        })),
-        (Some(one), None) | (None, Some(one)) => Err(one.mistake(
-            "one of `client_cert_file` and `client_key_file` stands without the other",
-            "A certificate is of no use without its key: give both.",
-        )),
-    }
+    table.mistake_at(
+        alone,
+        "one of `client_cert_file` and `client_key_file` stands without the other",
+        "A certificate is of no use without its key: give both.",
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use confluence_audit_core::Timestamp;
 
-use crate::config::{SyslogConfig, SyslogFraming};
+use super::config::{SyslogConfig, SyslogFraming};
 use crate::output::Entry;
 
 /// What the header may hold of a host's name.

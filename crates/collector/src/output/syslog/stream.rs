@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
-use crate::config::Confirm;
+use super::config::Confirm;
 
 /// How much is given to the kernel at a time: progress is seen in such steps.
 const STEP: usize = 64 * 1024;

@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use url::Host;
 
 use super::*;
-use crate::config::{Confirm, SyslogFraming};
 use crate::output::conformance::{self, Promise, Trouble};
-use crate::output::{DeadLetters, Output, OutputName, Service};
+use crate::output::syslog::config::{Confirm, SyslogFraming};
+use crate::output::{OutputConfig, OutputContext, OutputName};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transport {
@@ -226,14 +226,11 @@ async fn read_messages(stream: &mut (impl AsyncRead + Unpin), received: &Mutex<V
 #[async_trait]
 impl conformance::Place for Receiver {
     fn output(&self) -> Box<dyn Output> {
-        let name = OutputName::new("log");
-        let letters = DeadLetters::new(&name, self.config.dead_letter.as_ref().unwrap());
-        Box::new(Service::new(
-            name,
-            Syslog::new(&self.config),
-            letters,
-            1 << 20,
-        ))
+        let context = OutputContext {
+            state_dir: self.dir.path().to_owned(),
+            credentials_dir: None,
+        };
+        OutputConfig::new(self.config.clone()).build(OutputName::new("log"), &context)
     }
 
     async fn arrived(&mut self) -> Vec<String> {

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::zeroize::Zeroizing;
 
-use crate::config::{ClientCertificate, SyslogConfig};
+use super::config::{ClientCertificate, SyslogConfig};
 use crate::credentials::secret;
 use crate::{Error, ErrorKind, Result};
 

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use confluence_audit_formats::Format;
 use tempfile::TempDir;
 
 use super::{Handler, Server};
-use crate::config::PeerConfig;
-use crate::delivery::OutputContext;
 use crate::output::conformance::{Place, Promise, Trouble};
-use crate::output::{DeadLetters, Output, OutputName, Protocol, Service};
+use crate::output::service::config::ServiceConfig;
+use crate::output::service::{Protocol, Service};
+use crate::output::{BatchLimits, Output, OutputContext, OutputName, OutputSetup};
 
 /// How an output for the service is made.
-type Make = fn(&OutputName, PeerConfig, &OutputContext) -> Box<dyn Output>;
+type Make = fn(&OutputName, ServiceConfig, &OutputContext) -> Box<dyn Output>;
 
 pub(in crate::output) struct ServicePlace<H> {
     pub(in crate::output) server: Server<H>,
@@ -28,10 +29,15 @@ pub(in crate::output) struct ServicePlace<H> {
 pub(in crate::output) fn output<P: Protocol + 'static>(
     name: &OutputName,
     protocol: P,
-    surroundings: &OutputContext,
+    context: &OutputContext,
 ) -> Box<dyn Output> {
-    let letters = DeadLetters::in_state_dir(name, &surroundings.state_dir);
-    Box::new(Service::new(name.clone(), protocol, letters, 1 << 20))
+    let setup = OutputSetup {
+        name: name.clone(),
+        format: Format::Raw,
+        batch: BatchLimits::within_a_second(1_000, 1 << 20),
+        context,
+    };
+    Box::new(Service::new(setup, protocol))
 }
 
 impl<H: Handler> ServicePlace<H> {
@@ -78,18 +84,18 @@ impl<H: Handler> ServicePlace<H> {
 #[async_trait]
 impl<H: Handler> Place for ServicePlace<H> {
     fn output(&self) -> Box<dyn Output> {
-        let peer = PeerConfig {
+        let service = ServiceConfig {
             timeout: Duration::from_secs(20),
             gzip: self.gzip,
-            ..PeerConfig::new(self.server.url.clone())
+            ..ServiceConfig::new(self.server.url.clone())
         };
-        let surroundings = OutputContext {
+        let context = OutputContext {
             state_dir: self.dir.path().to_owned(),
             // A bare name is found there.
             credentials_dir: Some(self.dir.path().to_owned()),
         };
         let name = OutputName::new("service:http://service.example/place");
-        (self.make)(&name, peer, &surroundings)
+        (self.make)(&name, service, &context)
     }
 
     async fn arrived(&mut self) -> Vec<String> {

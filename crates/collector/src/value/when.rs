@@ -7,6 +7,7 @@ use std::time::Duration;
 use confluence_audit_core::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, SpanRelativeTo};
 
 /// A point in time that someone wrote down, either as such or as an age.
 ///
@@ -98,29 +99,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, ParseWhenError> {
     }
 }
 
+/// One whole number with one unit. jiff would read more, such as `1h 30m`, `-2 days` or `1y`.
 fn duration(text: &str) -> Option<Duration> {
-    if let Some(millis) = text.strip_suffix("ms") {
-        return whole(millis).map(Duration::from_millis);
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_number = unit.len() < text.len();
+    if !is_number || !matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w") {
+        return None;
     }
-    let unit = text.bytes().last()?;
-    let seconds = match unit {
-        b's' => 1,
-        b'm' => 60,
-        b'h' => 3_600,
-        b'd' => 86_400,
-        b'w' => 604_800,
-        _ => return None,
-    };
-    let number = whole(&text[..text.len() - 1])?;
-    Some(Duration::from_secs(number.checked_mul(seconds)?))
-}
-
-/// A number of digits alone: Rust would take a sign too.
-fn whole(number: &str) -> Option<u64> {
-    number
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| number.parse().ok())?
+    let span: Span = text.parse().ok()?;
+    let days_are_24_hours = SpanRelativeTo::days_are_24_hours();
+    Duration::try_from(span.to_duration(days_are_24_hours).ok()?).ok()
 }
 
 /// A text that is no time, or no duration. It says which forms there are.
@@ -219,8 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn an_age_beyond_all_time_stops_at_its_beginning() {
-        assert_eq!(at("9999999999999w"), NOW.as_millis() - i64::MAX);
+    fn an_age_of_twenty_thousand_years_is_the_longest() {
+        assert_eq!(at("1043497w"), NOW.as_millis() - 631_106_985_600_000);
+        assert!(When::parse("1043498w").is_err());
+        assert!(When::parse("9999999999999w").is_err());
     }
 
     #[test]
