@@ -84,6 +84,9 @@ impl<T: Send + 'static> Reader<T> {
 
     /// The next window, whole; `None` when the span has been read. The windows behind it are being
     /// read while the caller is busy with it.
+    ///
+    /// # Errors
+    /// Every kind that is about the service, the network or the credentials.
     pub async fn next(&mut self) -> Result<Option<Complete<T>>, Error> {
         loop {
             self.begin();

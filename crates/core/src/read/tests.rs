@@ -26,6 +26,7 @@ enum Order {
 
 /// What the log does wrong, and what the documents leave open.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a quirk of its own")]
 struct Quirks {
     order: Order,
     /// The most records of a page, whatever is asked for.
@@ -123,7 +124,7 @@ impl Log {
         let requests = state.requests;
         let arrives = |every| requests.is_multiple_of(every) && requests < 40 * every;
         if quirks.arrives_every.is_some_and(arrives) {
-            let time = NOW + requests as i64 - quirks.arrives_late_by;
+            let time = NOW + i64::try_from(requests).unwrap() - quirks.arrives_late_by;
             state.records.push(record(time, 1_000_000 + requests));
         }
         let in_span = |time: i64| {
@@ -151,7 +152,9 @@ impl Log {
         state.largest_page = state.largest_page.max(records.len());
         SourcePage {
             records,
-            server_time: Some(Timestamp::from_millis(NOW + requests as i64)),
+            server_time: Some(Timestamp::from_millis(
+                NOW + i64::try_from(requests).unwrap(),
+            )),
             has_next,
         }
     }
@@ -276,7 +279,12 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 fn many(count: usize, apart: i64) -> Vec<(i64, String)> {
     (0..count)
-        .map(|number| record(NOW - 60_000 - number as i64 * apart, number))
+        .map(|number| {
+            record(
+                NOW - 60_000 - i64::try_from(number).unwrap() * apart,
+                number,
+            )
+        })
         .collect()
 }
 

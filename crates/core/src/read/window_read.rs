@@ -56,7 +56,7 @@ pub(super) async fn read_window<T: Send + 'static>(
         most
     };
     let mut pager = TimePager::new(&**source, window);
-    let mut pages: Vec<JoinHandle<Vec<T>>> = Vec::new();
+    let mut tasks: Vec<JoinHandle<Vec<T>>> = Vec::new();
     let mut span: Option<(Timestamp, Timestamp)> = None;
     let mut read = 0;
     // A millisecond cannot be cut, so the first that fills a page counts for nothing.
@@ -86,7 +86,7 @@ pub(super) async fn read_window<T: Send + 'static>(
         }
         read += more.len();
         let key_source = Arc::clone(source);
-        pages.push(tokio::spawn(async move { all(&*key_source, more, make) }));
+        tasks.push(tokio::spawn(async move { all(&*key_source, more, make) }));
         let (newest, oldest) = span.unwrap_or((now, now));
         let end = window.to.unwrap_or(newest.max(now));
         let counted = read - uncounted;
@@ -96,8 +96,8 @@ pub(super) async fn read_window<T: Send + 'static>(
         }
     }
     let mut records = Vec::with_capacity(read);
-    for page in pages.iter_mut().rev() {
-        records.extend(outcome(page).await.into_iter().rev());
+    for task in tasks.iter_mut().rev() {
+        records.extend(outcome(task).await.into_iter().rev());
     }
     Ok(WindowRead::Complete(Complete {
         window,
@@ -112,8 +112,8 @@ fn all<T>(
     records: Vec<TimedRecord>,
     make: fn(&dyn Source, TimedRecord) -> T,
 ) -> Vec<T> {
-    let made = records.into_iter().map(|record| make(source, record));
-    made.collect()
+    let records = records.into_iter();
+    records.map(|record| make(source, record)).collect()
 }
 
 /// What a task came to that nobody aborts; its panic goes on here.
