@@ -59,8 +59,8 @@ fn run(consent: &Consent, mut command: Command) -> Done {
 /// A library that stops or fails the `nth` call of a kind on the files, whichever thread makes it:
 /// strace counts the calls of each thread for itself. `None` where there is no C compiler.
 fn stopper(consent: &Consent) -> Option<PathBuf> {
-    let source = consent.path("tmp/stop.c");
-    let library = consent.path("tmp/stop.so");
+    let source = consent.path("tmp/inject.c");
+    let library = consent.path("tmp/inject.so");
     fs::write(&source, include_str!("../../xtask/src/torture/inject.c")).unwrap();
     let built = Command::new("cc")
         .args(["-O1", "-shared", "-fPIC", "-o"])
@@ -121,11 +121,11 @@ fn a_refresh_that_is_stopped_at_any_call_leaves_a_file_that_leads_on() {
                 consent.confine(&mut command);
                 command
                     .env("LD_PRELOAD", &library)
-                    .env("STOP_DISK", consent.path("secrets"))
-                    .env("STOP_CALL", call)
-                    .env("STOP_AT", nth.to_string())
-                    .env("STOP_HOW", how)
-                    .env("STOP_MARK", &mark);
+                    .env("INJECT_DISK", consent.path("secrets"))
+                    .env("INJECT_CALL", call)
+                    .env("INJECT_NUMBER", nth.to_string())
+                    .env("INJECT_FAULT", how)
+                    .env("INJECT_MARK", &mark);
                 command
             };
             let befallen = |_: &Done| mark.exists();
