@@ -1,20 +1,18 @@
 //! The connection to the spool's file: created whole, opened only where it can be trusted, never
 //! replaced; used by one caller at a time, in whole transactions.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use rustix::fs::OFlags;
 
 use super::check::{SMALL_TABLES, check_numbers, check_pages, check_rows};
 use super::error::StoreError;
 use super::schema::{check_schema, create_tables};
-use crate::fs::{sync_directory, unusable};
+use crate::fs::{self, unusable};
 use crate::{Error, ErrorKind, Result};
 
 pub(super) const FILE: &str = "spool.sqlite3";
@@ -47,9 +45,7 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<()> {
     refuse_log_alone(dir, path)?;
     let fresh = dir.join(format!("{FILE}.new"));
     create_at(&fresh)?;
-    fs::rename(&fresh, path)
-        .and_then(|()| sync_directory(dir))
-        .map_err(|error| unusable(path, error))
+    fs::rename(&fresh, path).map_err(|error| unusable(path, error))
 }
 
 /// A log without its database is what is left of one, and no reason to begin anew.
@@ -72,13 +68,7 @@ pub(super) fn create_at(fresh: &Path) -> Result<()> {
         remove_if_there(&left)?;
     }
     // SQLite would create it readable for others; its log inherits what we choose.
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(fresh)
-        .map_err(|error| unusable(fresh, error))?;
+    fs::create_new(fresh, 0o600).map_err(|error| unusable(fresh, error))?;
     let filled = connect(fresh).and_then(|mut connection| {
         // Both have to be said before the first table.
         connection.execute_batch(&format!("PRAGMA page_size = {PAGE}"))?;
@@ -92,17 +82,12 @@ pub(super) fn create_at(fresh: &Path) -> Result<()> {
 }
 
 pub(super) fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, error)),
-        _ => Ok(()),
-    }
+    fs::remove_if_there(path).map_err(|error| unusable(path, error))
 }
 
 /// The file that SQLite keeps beside a database under the same name and `suffix`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+    fs::with_suffix(path, suffix)
 }
 
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -338,7 +323,7 @@ impl Footprint {
     pub(super) fn of(path: &Path) -> Self {
         Self {
             has_log: beside(path, "-wal").exists(),
-            file: fs::metadata(path)
+            file: std::fs::metadata(path)
                 .ok()
                 .map(|meta| (meta.len(), meta.modified().ok())),
         }

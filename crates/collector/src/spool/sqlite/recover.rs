@@ -13,9 +13,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use confluence_audit_core::Timestamp;
@@ -27,7 +27,7 @@ use super::check::contradictions;
 use super::connection::{FILE, beside, connect, connect_read_only, create_at, remove_if_there};
 use super::error::StoreError;
 use super::schema::check_version;
-use crate::fs::{sync_directory, unusable};
+use crate::fs::{self, sync_directory, unusable};
 use crate::{Error, Result};
 
 pub use self::report::{Recovered, Recovery};
@@ -110,7 +110,7 @@ impl Place {
 
     /// What an interrupted recovery had found out, if it had come as far as the note.
     fn interrupted(&self) -> Option<Recovered> {
-        let text = fs::read_to_string(&self.spool).ok()?;
+        let text = std::fs::read_to_string(&self.spool).ok()?;
         let report = text.strip_prefix(NOTE)?;
         if !self.recovered.exists() {
             return None;
@@ -149,7 +149,6 @@ impl Place {
         new.close().map_err(|(_, error)| error)?;
         File::open(&target).and_then(|file| file.sync_all())?;
         fs::rename(&target, &self.recovered)?;
-        sync_directory(&self.dir)?;
         Ok(recovered)
     }
 
@@ -202,9 +201,9 @@ impl Place {
             let (from, to) = (beside(&self.spool, suffix), beside(&kept, suffix));
             if from.exists() {
                 // A file system without hard links takes a copy.
-                fs::hard_link(&from, &to)
+                std::fs::hard_link(&from, &to)
                     .or_else(|_| {
-                        fs::copy(&from, &to)?;
+                        std::fs::copy(&from, &to)?;
                         File::open(&to)?.sync_all()
                     })
                     .map_err(|error| unusable(&to, error))?;
@@ -219,21 +218,9 @@ impl Place {
     fn note(&self, recovered: &Recovered) -> Result<()> {
         let report = serde_json::to_string(recovered)
             .map_err(|error| Error::internal("a report is not JSON").with_source(error))?;
-        let path = self.work.join("note");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(NOTE.as_bytes())?;
-            file.write_all(report.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&path, &self.spool)?;
-            sync_directory(&self.dir)
-        };
-        write().map_err(|error| unusable(&self.spool, error))
+        let note = format!("{NOTE}{report}");
+        fs::replace(&self.spool, 0o600, note.as_bytes())
+            .map_err(|error| unusable(&self.spool, error))
     }
 
     /// From the note to the new file.
@@ -243,14 +230,13 @@ impl Place {
         }
         sync_directory(&self.dir)
             .and_then(|()| fs::rename(&self.recovered, &self.spool))
-            .and_then(|()| sync_directory(&self.dir))
             .map_err(|error| unusable(&self.spool, error))?;
         self.clear()
     }
 
     fn clear(&self) -> Result<()> {
         remove_if_there(&self.recovered)?;
-        match fs::remove_dir_all(&self.work) {
+        match std::fs::remove_dir_all(&self.work) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(unusable(&self.work, error))
             }

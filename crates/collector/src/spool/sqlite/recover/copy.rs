@@ -1,17 +1,17 @@
 //! A copy of the damaged files on which SQLite may do what it likes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::Result;
 use crate::spool::sqlite::check::SMALL_TABLES;
 use crate::spool::sqlite::connection::connect;
 use crate::spool::sqlite::error::StoreError;
 use crate::spool::sqlite::schema::{check_tables, check_version};
+use crate::{Result, fs};
 
 /// A disk fails in blocks that are no larger.
 const BLOCK: usize = 4096;
@@ -22,11 +22,7 @@ pub(super) fn copy_what_is_readable(from: &Path, to: &Path) -> Result<(), StoreE
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         source => source?,
     };
-    let mut target = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)?;
+    let mut target = fs::create_new(to, 0o600)?;
     let len = source.metadata()?.len();
     let mut offset = 0;
     let mut block = [0; BLOCK];

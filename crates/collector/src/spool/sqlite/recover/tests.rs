@@ -1,6 +1,7 @@
 //! The promises of the recovery: whatever was damaged, nothing is lost without a word.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use confluence_audit_core::{Fingerprint, RawRecord};
