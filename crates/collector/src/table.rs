@@ -156,11 +156,9 @@ impl<'a> Table<'a> {
             return Some(values.swap_remove(index));
         }
         let message = format!("there is no {key} `{}`", text.value.escape_debug());
-        self.note(
-            text.at,
-            message,
-            format!("Write one of: {}.", words.join(", ")),
-        )
+        let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let remedy = format!("Write one of: {}.", words.join(", "));
+        self.note(text.at, message, remedy)
     }
 
     /// A table within this one.
