@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use confluence_audit_collector::config::Format;
-use confluence_audit_collector::delivery::{Delivery, Route, Source};
-use confluence_audit_collector::output::{BatchLimits, Output, OutputName};
+use confluence_audit_collector::delivery::{Delivery, Route};
+use confluence_audit_collector::output::OutputName;
 use confluence_audit_collector::pass::{PassOptions, collect};
 use confluence_audit_collector::site::Site;
 use confluence_audit_collector::spool::{Spool, SqliteSpool};
@@ -160,16 +159,9 @@ impl World {
         fs::create_dir_all(&state).unwrap();
         let spool = DyingSpool::new(SqliteSpool::open(&state)?, death);
         let [first, second] = OUTPUTS.map(|name| (OutputName::new(name), self.output(name)));
-        let route = |output| Route {
-            output,
-            format: Format::Raw,
-            source: Source::All,
-            batch: BatchLimits::default(),
-        };
-        let routes = vec![
-            route(Box::new(DyingFile::new(first.0, first.1, death, dead)) as Box<dyn Output>),
-            route(Box::new(AilingFile::new(second.0, second.1, self.second))),
-        ];
+        let dying = DyingFile::new(first.0, first.1, death, dead);
+        let ailing = AilingFile::new(second.0, second.1, self.second);
+        let routes = vec![Route::new(Box::new(dying)), Route::new(Box::new(ailing))];
         let mut delivery = Delivery::prepare(routes, &spool).await?;
         let collecting = PassOptions {
             spool_limit: self.limit,

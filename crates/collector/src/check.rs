@@ -9,7 +9,7 @@ mod site;
 use confluence_audit_core::Origin;
 
 use crate::config::OutputConfig;
-use crate::delivery::Target;
+use crate::delivery::Route;
 use crate::{Result, Setup};
 
 use self::finding::Findings;
@@ -29,12 +29,11 @@ pub async fn check(
     let mut findings = Findings(on_finding);
     host::configuration(&mut findings, setup.config_file.as_deref());
     host::state(&mut findings, setup).await;
-    let sites: Vec<_> = setup.config.sites.iter().map(|site| (site, None)).collect();
     let context = setup.output_context();
     let rotations = logrotate::read();
-    for target in Target::of(outputs, &sites)? {
-        findings.note("output", target.output(&context).check().await);
-        if let Some(path) = target.path() {
+    for mut route in Route::of(outputs, &setup.config.sites, &context)? {
+        findings.note("output", route.output.check().await);
+        if let Some(path) = &route.file {
             host::output_file(&mut findings, path, &rotations);
         }
     }

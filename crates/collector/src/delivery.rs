@@ -1,38 +1,35 @@
-//! From the spool into the outputs: each drains it in order, at its own pace, and a record leaves
-//! the spool when every output has confirmed it.
+//! Delivery from the spool to the outputs: one worker each, in order and at its own pace. A record
+//! leaves the spool when every output has confirmed it.
 //!
 //! An output that fails holds up no other, nor the reading of the log: what it lacks waits in the
-//! spool until it works again. Reading and delivery go on at the same time and tell each other
-//! what they must by the [`Progress`].
+//! spool until it works again. Reading and delivery go on at the same time and share the
+//! [`Progress`].
 
 pub(crate) mod backpressure;
 mod progress;
 mod retry;
 mod route;
 mod site_names;
-mod target;
 mod worker;
 
-use confluence_audit_core::Runtime;
-use futures_util::future::try_join_all;
+use std::pin::pin;
 
-use self::progress::Phase;
+use confluence_audit_core::Runtime;
+use futures_util::future::{Either, select, try_join_all};
+
 use self::worker::{Context, OutputWorker};
-use crate::output::OutputName;
 use crate::spool::Spool;
 use crate::{Error, Result};
 
-pub use self::progress::{Failed, OutputStatus, Progress};
+pub use self::progress::{OutputFailure, OutputStatus, Progress};
 pub use self::retry::DeliveryRetry;
 pub use self::route::{Route, Source};
 pub use self::site_names::SiteNames;
-pub use self::target::Target;
 pub use crate::output::OutputContext;
 
-/// All outputs, and how far each has come.
+/// All outputs of a run: one worker each.
 pub struct Delivery {
-    routes: Vec<OutputWorker>,
-    site_names: SiteNames,
+    workers: Vec<OutputWorker>,
     progress: Progress,
 }
 
@@ -43,46 +40,42 @@ impl Delivery {
     /// # Errors
     /// What the spool can fail with.
     pub async fn prepare(routes: Vec<Route>, spool: &dyn Spool) -> Result<Self> {
-        let names: Vec<OutputName> = routes
-            .iter()
-            .map(|route| route.output.name().clone())
-            .collect();
-        let progress = Progress::new(names.iter().cloned().map(OutputStatus::new).collect());
-        let mut draining = Vec::with_capacity(routes.len());
+        let names = routes.iter().map(|route| route.output.name().clone());
+        let names: Vec<_> = names.collect();
+        let outputs = routes.iter().map(|route| {
+            let name = route.output.name().clone();
+            OutputStatus::new(name, route.display_name.clone())
+        });
+        let progress = Progress::new(outputs.collect());
+        let mut workers = Vec::with_capacity(routes.len());
         for (index, route) in routes.into_iter().enumerate() {
             // Known before anything is committed, it gets whatever is committed, ready or not.
             let state = spool.register(route.output.name()).await?;
-            let mut route = OutputWorker::new(route, state, index);
-            route.prepare(&progress).await;
-            draining.push(route);
+            let mut worker = OutputWorker::new(route, state, index);
+            worker.prepare(&progress).await;
+            workers.push(worker);
         }
         spool.retain(&names).await?;
-        let delivery = Self {
-            routes: draining,
-            site_names: SiteNames::default(),
-            progress,
-        };
+        let delivery = Self { workers, progress };
         // Where nothing goes on, the failures themselves are the next that is said.
         if !delivery.has_stopped() {
-            for route in &delivery.routes {
-                route.warn_of_failure();
+            for worker in &delivery.workers {
+                worker.warn_of_failure();
             }
         }
         Ok(delivery)
     }
 
-    /// Has lines call the sites so.
-    pub fn set_site_names(&mut self, site_names: SiteNames) {
-        self.site_names = site_names;
-    }
-
-    /// What those who commit records tell the outputs by, and see how they stand.
+    /// What those who commit records tell the outputs by, and see how far they are.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
     /// Delivers what waits and what is committed meanwhile, each output at its own pace, until the
-    /// [`Progress`] ends it. What each may do about failures is for `retry` to say.
+    /// [`Progress`] [stops](Progress::stop) it. What each may do about failures is for `retry` to
+    /// say.
+    ///
+    /// Dropped at any instant it loses nothing: the next run finds out what had arrived.
     ///
     /// # Errors
     /// What the spool can fail with. Nothing that was not confirmed leaves it.
@@ -94,13 +87,40 @@ impl Delivery {
     ) -> Result<()> {
         let context = Context {
             spool,
-            site_names: &self.site_names,
             progress: &self.progress,
             retry,
             runtime,
         };
-        try_join_all(self.routes.iter_mut().map(|route| route.run(&context))).await?;
+        try_join_all(self.workers.iter_mut().map(|worker| worker.run(&context))).await?;
         Ok(())
+    }
+
+    /// Delivers while `work` goes on, and then until each output has all that was committed or is
+    /// given up on.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_beside<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        spool: &dyn Spool,
+        retry: DeliveryRetry,
+        runtime: &dyn Runtime,
+    ) -> Result<T> {
+        let progress = self.progress();
+        let work = async {
+            let done = work.await;
+            progress.settled().await;
+            done
+        };
+        match select(pin!(work), pin!(self.run(spool, retry, runtime))).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right((stopped, work)) => {
+                // The spool's failure ends the work too: nothing can be committed either.
+                stopped?;
+                Ok(work.await)
+            }
+        }
     }
 
     /// Delivers all that waits, but for what outputs lack that fail or have failed.
@@ -108,35 +128,22 @@ impl Delivery {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn drain(&mut self, spool: &dyn Spool, runtime: &dyn Runtime) -> Result<()> {
-        self.progress.finish();
-        self.run(spool, DeliveryRetry::RUN, runtime).await
-    }
-
-    /// Has each output get what `source` says from now on; `None` leaves it as it is.
-    pub fn set_sources(&mut self, source: impl Fn(&OutputName) -> Option<Source>) {
-        for route in &mut self.routes {
-            if let Some(source) = source(route.name()) {
-                route.set_source(source);
-            }
-        }
-    }
-
-    /// Lets the next [`run`](Self::run) go on until the [`Progress`] ends it once more.
-    pub fn reopen(&self) {
-        self.progress.set_phase(Phase::Open);
+        self.progress.look_again();
+        self.run_beside(async {}, spool, DeliveryRetry::RUN, runtime)
+            .await
     }
 
     /// Whether every output has failed, and whatever is read now would have nowhere to go.
     pub fn has_stopped(&self) -> bool {
-        self.routes.iter().all(OutputWorker::has_failed)
+        self.workers.iter().all(OutputWorker::has_failed)
     }
 
     /// Why outputs failed, in their order. The next [`run`](Self::run) tries them again.
     pub fn take_failures(&mut self) -> Vec<Error> {
         let progress = &self.progress;
-        let failures = self.routes.iter_mut();
-        failures
-            .filter_map(|route| route.take_failure(progress))
+        let workers = self.workers.iter_mut();
+        workers
+            .filter_map(|worker| worker.take_failure(progress))
             .collect()
     }
 }

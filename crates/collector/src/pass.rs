@@ -14,7 +14,6 @@ use confluence_audit_core::read::{
     lookback,
 };
 use confluence_audit_core::{Runtime, Timestamp};
-use futures_util::future::try_join;
 
 use crate::config::Start;
 use crate::delivery::backpressure::wait_for_capacity;
@@ -114,16 +113,10 @@ pub async fn collect(
     on_progress: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     delivery.drain(spool, runtime).await?;
-    delivery.reopen();
     let progress = delivery.progress();
-    let reading = async {
-        let summary = read(site, spool, &progress, options, runtime, on_progress).await;
-        progress.finish();
-        Ok(summary)
-    };
-    // Only the spool's failure ends the delivery, and then nothing can be committed either.
-    let (summary, ()) = try_join(reading, delivery.run(spool, DeliveryRetry::RUN, runtime)).await?;
-    summary
+    let reading = read(site, spool, &progress, options, runtime, on_progress);
+    let retry = DeliveryRetry::RUN;
+    delivery.run_beside(reading, spool, retry, runtime).await?
 }
 
 /// Reads what is new at `site` and commits it, window by window, for a [`Delivery`] that

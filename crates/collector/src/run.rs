@@ -9,7 +9,7 @@ use std::time::Instant;
 use confluence_audit_core::Http;
 
 use crate::config::{OutputConfig, SiteConfig};
-use crate::delivery::{Delivery, OutputStatus, SiteNames, Target};
+use crate::delivery::{Delivery, OutputStatus, Route};
 use crate::metrics::Requests;
 use crate::pass::{PassOptions, PassSummary, collect};
 use crate::site::Site;
@@ -79,22 +79,14 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
         _lock: lock,
     };
     run.connect().await;
-    let ids: Vec<_> = run
-        .sites
-        .iter()
-        .map(|site| (site.config, site.id.clone()))
-        .collect();
-    let targets = Target::of(outputs, &ids)?;
     let context = setup.output_context();
-    let routes = targets.iter().map(|target| target.route(&context));
-    let mut delivery = Delivery::prepare(routes.collect(), &run.spool).await?;
-    let mut names = SiteNames::default();
-    for (site, id) in ids {
-        if let Some(id) = id {
-            names.add(id, site);
+    let routes = Route::of(outputs, &setup.config.sites, &context)?;
+    let mut delivery = Delivery::prepare(routes, &run.spool).await?;
+    for site in &run.sites {
+        if let Some(id) = &site.id {
+            delivery.progress().site_found(id.clone(), site.config);
         }
     }
-    delivery.set_site_names(names);
     // Where nothing can be written to, nothing is asked for.
     if !delivery.has_stopped() {
         // What an earlier run left goes out, whether or not there is a site to read.
@@ -103,9 +95,9 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
     }
     run.outputs = delivery.progress().outputs();
     run.output_failures = delivery.take_failures();
-    for (target, status) in targets.into_iter().zip(&run.outputs) {
-        run.summary
-            .add_output(target.display_name, status.delivered);
+    for output in &run.outputs {
+        let name = output.display_name.clone();
+        run.summary.add_output(name, output.delivered);
     }
     run.summary
         .add_requests(run.sites.iter().map(|site| &site.http), began.elapsed());

@@ -223,7 +223,7 @@ impl Daemon<'_> {
 
     fn begin_pass(&mut self, name: &Arc<str>, generation: &mut Generation) {
         let settings = Arc::clone(&generation.settings);
-        let (outlets, found) = (generation.outlets.clone(), Arc::clone(&generation.found));
+        let outlets = generation.outlets.clone();
         let Some(slot) = generation.slot(name, &self.watch) else {
             return;
         };
@@ -241,7 +241,6 @@ impl Daemon<'_> {
                 http,
                 pace,
                 outlets,
-                found,
                 collecting: settings.collecting(),
                 settings,
                 watch: self.watch.clone(),

@@ -12,7 +12,7 @@ use confluence_audit_collector::site::{Site, Sites};
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
-use crate::generation::{Findings, Outlets};
+use crate::generation::Outlets;
 use crate::settings::Settings;
 use crate::watch::{ConsentNotes, Watch};
 
@@ -25,7 +25,6 @@ pub(crate) struct Pass {
     pub(crate) http: Http,
     pub(crate) pace: Arc<Pace>,
     pub(crate) outlets: Outlets,
-    pub(crate) found: Arc<Findings>,
     pub(crate) collecting: PassOptions,
     pub(crate) settings: Arc<Settings>,
     pub(crate) watch: Watch,
@@ -109,15 +108,13 @@ impl Pass {
         Ok(done?)
     }
 
-    /// Reads the site's secrets and finds its id. When it returns the outputs know of it.
+    /// Reads the site's secrets and finds its id, which the outputs then know.
     async fn connect(&self) -> Result<Site, Failure> {
         let dir = self.settings.credentials_dir.clone();
         let sites = Sites::new(self.http.clone(), dir).with_spool(self.outlets.spool.clone());
         let site = sites.connect(&self.config).await;
         let site = site.map_err(Failure::of_site)?;
-        self.found
-            .add(&self.name, &site.id, &self.outlets.board)
-            .await;
+        self.outlets.board.site_found(site.id.clone(), &self.config);
         Ok(site)
     }
 

@@ -89,7 +89,7 @@ impl Settings {
             .build()
     }
 
-    pub(crate) fn surroundings(&self) -> OutputContext {
+    pub(crate) fn output_context(&self) -> OutputContext {
         OutputContext {
             state_dir: self.state_dir.clone(),
             credentials_dir: self.credentials_dir.clone(),

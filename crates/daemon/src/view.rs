@@ -110,10 +110,9 @@ async fn look(
         };
         let since = standing.behind_since.filter(|_| waiting.records > 0);
         let name = standing.name.as_str();
-        let shown = outlets.shown.get(&standing.name);
         let tally = known.tally(&standing);
         outputs.push(OutputView {
-            shown: shown.map_or(name, String::as_str).to_owned(),
+            shown: standing.display_name.clone(),
             figures: OutputFigures {
                 name: name.to_owned(),
                 waiting,

@@ -1,49 +1,45 @@
-//! What those who read logs and those who deliver tell each other while both go on.
+//! Shared state of readers and outputs: what was committed, which sites were found, and how far
+//! each output has come.
 
 use std::sync::Arc;
 
 use confluence_audit_core::Timestamp;
 use tokio::sync::watch;
 
+use super::SiteNames;
+use crate::SiteId;
+use crate::config::SiteConfig;
 use crate::output::OutputName;
 
-/// Between the reading of logs and the outputs: says that more was committed, and shows how far
-/// the outputs are. Clones are the same.
+/// Between the reading of logs and the outputs: tells outputs that more was committed, and shows
+/// how far they are. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Progress(Arc<watch::Sender<State>>);
+pub struct Progress(Arc<watch::Sender<ProgressState>>);
 
-/// What stands on the progress.
+/// What readers and outputs share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
-    /// How many commits were made.
+pub(super) struct ProgressState {
+    /// How often more was committed, or may have been.
     pub(super) commits: u64,
     /// How often outputs that failed were asked to try again.
-    pub(super) asked: u64,
-    /// Whether delivery goes on.
-    pub(super) phase: Phase,
+    pub(super) retries: u64,
+    /// Outputs finish the batch in hand, and no more.
+    pub(super) is_stopped: bool,
     pub(super) outputs: Vec<OutputStatus>,
     /// How many bytes wait for outputs at most: to measure it after each commit would cost too
     /// much. `None` until it has been measured.
     pub(super) waiting: Option<u64>,
+    /// The sites that were found.
+    pub(super) sites: Arc<SiteNames>,
 }
 
-/// How long delivery goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// More may come.
-    #[default]
-    Open,
-    /// Until each output has all or has failed.
-    Last,
-    /// Until each output has finished the batch in hand.
-    Stop,
-}
-
-/// How an output stands.
+/// How far an output has come, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct OutputStatus {
     /// Which one.
     pub name: OutputName,
+    /// What people call it.
+    pub display_name: String,
     /// Records that it has got since the program began.
     pub delivered: u64,
     /// Those of them that it refused for good.
@@ -53,7 +49,7 @@ pub struct OutputStatus {
     /// How often it failed.
     pub failures: u64,
     /// What is wrong with it now, and what to do.
-    pub failure: Option<Failed>,
+    pub failure: Option<OutputFailure>,
     /// Something waits for it that it did not get.
     pub is_behind: bool,
     /// Since when; `None` until that was noticed.
@@ -64,21 +60,22 @@ pub struct OutputStatus {
     pub(super) reached: u64,
 }
 
-/// What is wrong with an output, in words.
+/// Why an output failed, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct OutputFailure {
     /// What happened, with its causes.
     pub message: String,
     /// What to do.
     pub remedy: String,
     /// It is not tried again by itself.
-    pub(super) given_up: bool,
+    pub(super) is_final: bool,
 }
 
 impl OutputStatus {
-    pub(super) fn new(name: OutputName) -> Self {
+    pub(super) fn new(name: OutputName, display_name: String) -> Self {
         Self {
             name,
+            display_name,
             delivered: 0,
             dead: 0,
             unfit: 0,
@@ -94,7 +91,7 @@ impl OutputStatus {
     /// Nothing more comes of waiting for it.
     fn is_settled(&self, commits: u64) -> bool {
         match &self.failure {
-            Some(failed) => failed.given_up,
+            Some(failure) => failure.is_final,
             None => self.reached >= commits,
         }
     }
@@ -102,41 +99,58 @@ impl OutputStatus {
 
 impl Progress {
     pub(super) fn new(outputs: Vec<OutputStatus>) -> Self {
-        let (notes, _) = watch::channel(State {
+        let (state, _) = watch::channel(ProgressState {
             outputs,
-            ..State::default()
+            ..ProgressState::default()
         });
-        Self(Arc::new(notes))
+        Self(Arc::new(state))
     }
 
-    /// Says that so many bytes more were committed. Returns when it is worth while to read on: when at least one
-    /// output has what was committed before this, or none is left that takes anything. So no more
-    /// than two commits lie in the spool for nobody.
+    /// Reports that so many bytes more were committed. Returns when it is worth while to read on:
+    /// when at least one output has what was committed before this, or none is left that takes
+    /// anything. So no more than two commits lie in the spool for nobody.
     pub async fn committed(&self, bytes: u64) {
-        let mut now = 0;
-        self.0.send_modify(|notes| {
-            notes.waiting = notes.waiting.map(|waiting| waiting.saturating_add(bytes));
-            notes.commits += 1;
-            now = notes.commits;
+        let mut commits = 0;
+        self.0.send_modify(|state| {
+            state.waiting = state.waiting.map(|waiting| waiting.saturating_add(bytes));
+            state.commits += 1;
+            commits = state.commits;
         });
-        self.wait_for(|notes| {
-            let keeps_up = |output: &OutputStatus| output.reached + 1 >= now;
+        self.wait_for(|state| {
+            let keeps_up = |output: &OutputStatus| output.reached + 1 >= commits;
             let fails = |output: &OutputStatus| output.failure.is_some();
-            notes.phase == Phase::Stop
-                || notes.outputs.iter().any(keeps_up)
-                || notes.outputs.iter().all(fails)
+            state.is_stopped
+                || state.outputs.iter().any(keeps_up)
+                || state.outputs.iter().all(fails)
         })
         .await;
     }
 
+    /// Reports a site's id. Called before anything is committed of it, so that outputs know whose
+    /// its records are and what lines call it.
+    pub fn site_found(&self, id: SiteId, site: &SiteConfig) {
+        self.0.send_if_modified(|state| {
+            let is_new = state.sites.id(&site.name) != Some(&id);
+            if is_new {
+                Arc::make_mut(&mut state.sites).add(id, site);
+            }
+            is_new
+        });
+    }
+
+    /// Has outputs look for what they lack, whether or not more was committed.
+    pub(super) fn look_again(&self) {
+        self.0.send_modify(|state| state.commits += 1);
+    }
+
     /// Has outputs that failed tried again, now.
     pub fn retry(&self) {
-        self.0.send_modify(|notes| {
-            notes.asked += 1;
+        self.0.send_modify(|state| {
+            state.retries += 1;
             // They have to be waited for.
-            for output in &mut notes.outputs {
-                if let Some(failed) = &mut output.failure {
-                    failed.given_up = false;
+            for output in &mut state.outputs {
+                if let Some(failure) = &mut output.failure {
+                    failure.is_final = false;
                 }
             }
         });
@@ -144,29 +158,24 @@ impl Progress {
 
     /// Returns when each output has all that was committed or is given up on.
     pub async fn settled(&self) {
-        self.wait_for(|notes| {
-            let settled = |output: &OutputStatus| output.is_settled(notes.commits);
-            notes.phase == Phase::Stop || notes.outputs.iter().all(settled)
+        self.wait_for(|state| {
+            let settled = |output: &OutputStatus| output.is_settled(state.commits);
+            state.is_stopped || state.outputs.iter().all(settled)
         })
         .await;
     }
 
-    /// Ends the delivery when each output has all that was committed or is given up on.
-    pub fn finish(&self) {
-        self.set_phase(Phase::Last);
-    }
-
-    /// Ends the delivery when each output has finished the batch in hand.
+    /// Ends the delivery for good when each output has finished the batch in hand.
     pub fn stop(&self) {
-        self.set_phase(Phase::Stop);
+        self.0.send_modify(|state| state.is_stopped = true);
     }
 
-    /// How each output stands, in their order.
+    /// How far each output is, in their order.
     pub fn outputs(&self) -> Vec<OutputStatus> {
-        let notes = self.0.borrow();
-        let mut outputs = notes.outputs.clone();
+        let state = self.0.borrow();
+        let mut outputs = state.outputs.clone();
         for output in &mut outputs {
-            let has_seen_all = output.reached >= notes.commits;
+            let has_seen_all = output.reached >= state.commits;
             output.is_behind |= !has_seen_all;
             output.is_at_work = !has_seen_all && output.failure.is_none();
         }
@@ -178,28 +187,25 @@ impl Progress {
         self.0.borrow().waiting
     }
 
-    /// State how many bytes wait, as it was measured.
-    pub(crate) fn set_waiting(&self, bytes: u64) {
-        self.0.send_modify(|notes| notes.waiting = Some(bytes));
+    /// Sets how many bytes wait, as it was measured.
+    pub(super) fn set_waiting(&self, bytes: u64) {
+        self.0.send_modify(|state| state.waiting = Some(bytes));
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
-        self.0.send_modify(|notes| notes.phase = phase);
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<State> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<ProgressState> {
         self.0.subscribe()
     }
 
-    pub(super) fn note(&self, output: usize, change: impl FnOnce(&mut OutputStatus)) {
-        self.0.send_modify(|notes| {
-            if let Some(standing) = notes.outputs.get_mut(output) {
-                change(standing);
+    /// Changes the status of one output.
+    pub(super) fn update(&self, output: usize, change: impl FnOnce(&mut OutputStatus)) {
+        self.0.send_modify(|state| {
+            if let Some(status) = state.outputs.get_mut(output) {
+                change(status);
             }
         });
     }
 
-    async fn wait_for(&self, condition: impl Fn(&State) -> bool) {
+    async fn wait_for(&self, condition: impl Fn(&ProgressState) -> bool) {
         // It fails when the sender is gone, which is here.
         drop(self.subscribe().wait_for(condition).await);
     }

@@ -1,4 +1,4 @@
-//! What lines call the sites that their records are from.
+//! Names and ids of the configured sites, as far as their ids are known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,40 +9,56 @@ use crate::SiteId;
 use crate::config::SiteConfig;
 use crate::spool::Spooled;
 
-/// The names and addresses of sites. A site that is not among them is called by its id.
+/// The configured sites whose ids are known. In lines a site that is not among them is called by
+/// its id.
 #[derive(Clone, Debug, Default)]
-pub struct SiteNames(HashMap<SiteId, Label>);
+pub struct SiteNames {
+    by_id: HashMap<SiteId, Named>,
+    ids: HashMap<Arc<str>, SiteId>,
+}
 
 #[derive(Clone, Debug)]
-struct Label {
+struct Named {
     name: Arc<str>,
     url: Option<String>,
 }
 
 impl SiteNames {
-    /// Calls the site of this id as it is configured.
+    /// Adds a site, which was found to have this id.
     pub fn add(&mut self, id: SiteId, site: &SiteConfig) {
-        let label = Label {
-            name: site.name.as_str().into(),
+        let name: Arc<str> = site.name.as_str().into();
+        let named = Named {
+            name: Arc::clone(&name),
             url: site.address.url().map(ToString::to_string),
         };
-        self.0.insert(id, label);
+        self.ids.insert(name, id.clone());
+        self.by_id.insert(id, named);
+    }
+
+    /// The id of the site that is configured by this name.
+    pub fn id(&self, name: &str) -> Option<&SiteId> {
+        self.ids.get(name)
+    }
+
+    /// Whether this is the id of one of them.
+    pub(super) fn knows(&self, site: &SiteId) -> bool {
+        self.by_id.contains_key(site)
     }
 
     /// What people call the site.
     pub(super) fn name(&self, site: &SiteId) -> Arc<str> {
-        let label = self.0.get(site);
-        label.map_or_else(|| site.as_str().into(), |label| Arc::clone(&label.name))
+        let named = self.by_id.get(site);
+        named.map_or_else(|| site.as_str().into(), |named| Arc::clone(&named.name))
     }
 
     /// What a line says of a record besides the record.
     pub(super) fn context<'a>(&'a self, record: &'a Spooled) -> Context<'a> {
-        let label = self.0.get(&record.site);
+        let named = self.by_id.get(&record.site);
         let id = record.site.as_str();
         Context {
-            site: label.map_or(id, |label| &label.name),
+            site: named.map_or(id, |named| &named.name),
             site_id: id,
-            url: label.and_then(|label| label.url.as_deref()),
+            url: named.and_then(|named| named.url.as_deref()),
             time: record.time,
             fingerprint: record.fingerprint,
             ordinal: record.ordinal,

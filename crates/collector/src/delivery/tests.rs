@@ -11,6 +11,7 @@ use confluence_audit_formats::Format;
 use super::*;
 use crate::config::Config;
 use crate::delivery::backpressure::wait_for_capacity;
+use crate::output::OutputName;
 use crate::output::{BatchLimits, Delivered, Entry, Output};
 use crate::spool::{Commit, SqliteSpool};
 use crate::{ErrorKind, SiteId};
@@ -99,6 +100,8 @@ struct World {
     spool: SqliteSpool,
     places: [Place; 2],
     sources: [Source; 2],
+    /// The sites whose ids are known from the start.
+    found: Vec<&'static str>,
     formats: [Format; 2],
     batch: BatchLimits,
     committed: Vec<Bytes>,
@@ -112,6 +115,7 @@ impl World {
             _dir: dir,
             places: Default::default(),
             sources: [Source::All, Source::All],
+            found: Vec::new(),
             formats: [Format::Raw; 2],
             batch: BatchLimits::default(),
             committed: Vec::new(),
@@ -122,14 +126,17 @@ impl World {
         let routes = std::iter::zip(["a", "b"], &self.places)
             .zip(std::iter::zip(&self.sources, self.formats))
             .map(|((name, place), (source, format))| Route {
-                output: Box::new(Fake(OutputName::new(name), place.clone())),
                 format,
                 source: source.clone(),
                 batch: self.batch,
+                ..Route::new(Box::new(Fake(OutputName::new(name), place.clone())))
             });
-        Delivery::prepare(routes.collect(), &self.spool)
-            .await
-            .unwrap()
+        let delivery = Delivery::prepare(routes.collect(), &self.spool).await;
+        let delivery = delivery.unwrap();
+        for site in &self.found {
+            found(&delivery.progress(), site);
+        }
+        delivery
     }
 
     async fn commit(&mut self, site: &str) {
@@ -157,22 +164,31 @@ impl World {
 
     /// Asks for room for one byte while the outputs are at work.
     async fn wait_for_capacity(&self, delivery: &mut Delivery) -> Result<()> {
-        delivery.reopen();
         let progress = delivery.progress();
-        let asking = async {
-            let room = wait_for_capacity(1, &self.spool, &progress).await;
-            progress.finish();
-            room
-        };
-        let running = delivery.run(&self.spool, DeliveryRetry::RUN, &SystemRuntime);
-        let (room, ran) = futures_util::future::join(asking, running).await;
-        ran.unwrap();
-        room
+        let asking = wait_for_capacity(1, &self.spool, &progress);
+        let retry = DeliveryRetry::RUN;
+        let room = delivery.run_beside(asking, &self.spool, retry, &SystemRuntime);
+        room.await.unwrap()
     }
 
     async fn waiting(&self) -> u64 {
         self.spool.depth().await.unwrap().records
     }
+}
+
+/// Reports a site whose name is its id in capitals.
+fn found(progress: &Progress, id: &str) {
+    let config = format!(
+        r#"
+        [[site]]
+        name = "{}"
+        url = "https://{id}.atlassian.net"
+        auth = {{ kind = "api-token", email = "a@example.com", token_file = "/t" }}
+        "#,
+        id.to_uppercase()
+    );
+    let config = Config::from_toml(&config, "config.toml").unwrap();
+    progress.site_found(SiteId::new(id), &config.sites[0]);
 }
 
 fn behind(delivery: &Delivery) -> Vec<String> {
@@ -247,7 +263,8 @@ async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again
 #[tokio::test]
 async fn an_output_of_one_site_gets_its_records_alone() {
     let mut world = World::new();
-    world.sources[0] = Source::Site(SiteId::new("one"));
+    world.sources[0] = Source::Site("ONE".into());
+    world.found = vec!["one"];
     let mut delivery = world.delivery().await;
     for site in ["one", "two", "one"] {
         world.commit(site).await;
@@ -262,8 +279,8 @@ async fn an_output_of_one_site_gets_its_records_alone() {
 #[tokio::test]
 async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_its_own() {
     let mut world = World::new();
-    let (one, two) = (SiteId::new("one"), SiteId::new("two"));
-    world.sources[0] = Source::Unknown(vec![two]);
+    world.sources[0] = Source::Site("ONE".into());
+    world.found = vec!["two"];
     let mut delivery = world.delivery().await;
     for site in ["two", "one", "two"] {
         world.commit(site).await;
@@ -273,12 +290,38 @@ async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_i
     assert_eq!(behind(&delivery), ["a"]);
     assert_eq!(world.places[1].lines(), world.committed);
 
-    world.sources[0] = Source::Site(one);
-    let mut delivery = world.delivery().await;
+    found(&delivery.progress(), "one");
     delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].lines(), world.committed[1..2]);
     assert_eq!(world.waiting().await, 0);
     assert_eq!(behind(&delivery).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_site_that_is_found_starts_its_output_and_disturbs_no_other() {
+    let mut world = World::new();
+    world.sources[0] = Source::Site("ONE".into());
+    world.places[1].0.lock().unwrap().slow = Duration::from_mins(1);
+    let mut delivery = world.delivery().await;
+    for site in ["one", "two"] {
+        world.commit(site).await;
+    }
+    let progress = delivery.progress();
+    let (spool, places) = (world.spool.clone(), world.places.clone());
+    let finding = async {
+        SystemRuntime.sleep(Duration::from_secs(30)).await;
+        assert_eq!(places[0].lines().len(), 0, "it may be another's");
+        found(&progress, "one");
+        SystemRuntime.sleep(Duration::from_secs(1)).await;
+        let at_once = places[0].lines();
+        SystemRuntime.sleep(Duration::from_mins(1)).await;
+        at_once
+    };
+    let retry = DeliveryRetry::DAEMON;
+    let at_once = while_delivering(&mut delivery, &spool, retry, finding).await;
+    assert_eq!(at_once, world.committed[..1]);
+    assert_eq!(world.places[1].tries(), 2, "made ready, and one batch");
+    assert_eq!(world.places[1].lines(), world.committed);
 }
 
 #[tokio::test]
@@ -286,18 +329,7 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
     let mut world = World::new();
     world.formats[1] = Format::Ecs;
     let mut delivery = world.delivery().await;
-    let config = Config::from_toml(
-        r#"
-        [[site]]
-        name = "acme"
-        url = "https://acme.atlassian.net"
-        auth = { kind = "api-token", email = "a@example.com", token_file = "/t" }
-        "#,
-        "config.toml",
-    );
-    let mut site_names = SiteNames::default();
-    site_names.add(SiteId::new("one"), &config.unwrap().sites[0]);
-    delivery.set_site_names(site_names);
+    found(&delivery.progress(), "one");
     for site in ["one", "two"] {
         world.commit(site).await;
     }
@@ -314,30 +346,21 @@ async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_confi
     assert_eq!(
         accounts,
         [
-            r#"{"account":{"id":"one","name":"acme"}} {"address":"https://acme.atlassian.net"}"#,
+            r#"{"account":{"id":"one","name":"ONE"}} {"address":"https://one.atlassian.net"}"#,
             r#"{"account":{"id":"two","name":"two"}} null"#,
         ]
     );
 }
 
-/// Runs the outputs while `work` goes on, and ends them when it is done.
+/// Delivers while `work` goes on, and until the outputs have all of it.
 async fn while_delivering<T>(
     delivery: &mut Delivery,
     spool: &SqliteSpool,
-    patience: DeliveryRetry,
+    retry: DeliveryRetry,
     work: impl Future<Output = T>,
 ) -> T {
-    delivery.reopen();
-    let progress = delivery.progress();
-    let working = async {
-        let done = work.await;
-        progress.finish();
-        done
-    };
-    let running = delivery.run(spool, patience, &SystemRuntime);
-    let (done, ran) = futures_util::future::join(working, running).await;
-    ran.unwrap();
-    done
+    let done = delivery.run_beside(work, spool, retry, &SystemRuntime);
+    done.await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -446,7 +469,6 @@ async fn a_delivery_that_is_stopped_ends_after_the_batch_in_hand() {
         world.commit("site").await;
     }
     let (progress, spool) = (delivery.progress(), world.spool.clone());
-    delivery.reopen();
     let stopping = async {
         SystemRuntime.sleep(Duration::from_millis(2_500)).await;
         progress.stop();

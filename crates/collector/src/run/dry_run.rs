@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::RunSummary;
 use crate::config::OutputConfig;
-use crate::delivery::{Source, Target};
+use crate::delivery::{Route, SiteNames, Source};
 use crate::pass::{PassOptions, PassSummary, count};
 use crate::spool::{Spool, SqliteSpool};
 use crate::{Error, Result, Setup, SiteId};
@@ -32,19 +32,21 @@ pub async fn dry_run<W: FnMut(&PassSummary)>(
         ..RunSummary::default()
     };
     let mut failures = Vec::new();
-    let mut ids = Vec::new();
+    let mut names = SiteNames::default();
     let mut new: Vec<(SiteId, u64)> = Vec::new();
     for config in &setup.config.sites {
         let site = match sites.connect(config).await {
             Ok(site) => site,
             Err(error) => {
-                ids.push((config, sites.known_id(config).await.unwrap_or(None)));
+                if let Ok(Some(id)) = sites.known_id(config).await {
+                    names.add(id, config);
+                }
                 summary.add_site(&config.name, &PassSummary::default(), Some(&error));
                 failures.push(error);
                 continue;
             }
         };
-        ids.push((config, Some(site.id.clone())));
+        names.add(site.id.clone(), config);
         let mut on_progress = watch(&site.name);
         let mut found = PassSummary::default();
         let note = |now: &PassSummary| {
@@ -58,22 +60,27 @@ pub async fn dry_run<W: FnMut(&PassSummary)>(
         failures.extend(done.err());
     }
     let context = setup.output_context();
-    for target in Target::of(outputs, &ids)? {
-        if let Err(error) = target.output(&context).check().await {
+    for mut route in Route::of(outputs, &setup.config.sites, &context)? {
+        if let Err(error) = route.output.check().await {
             failures.push(error);
             continue;
         }
-        let is_for_it = |site: &SiteId| target.source.holds(site) == Some(true);
-        let records = new.iter().filter(|(site, _)| is_for_it(site));
+        let gets = |site| route.source.holds(site, &names) == Some(true);
+        let records = new.iter().filter(|(site, _)| gets(site));
         let records: u64 = records.map(|(_, records)| records).sum();
-        let waiting = match (spool, &target.source) {
-            (Some(spool), Source::All) => spool.waiting(&target.name, None).await?.records,
-            (Some(spool), Source::Site(site)) => {
-                spool.waiting(&target.name, Some(site)).await?.records
-            }
-            _ => 0,
+        let site = match &route.source {
+            Source::All => None,
+            Source::Site(name) => Some(names.id(name)),
         };
-        summary.add_output(target.display_name, waiting + records);
+        let waiting = match (spool, site) {
+            // Of a site that was not found nothing can be told.
+            (None, _) | (_, Some(None)) => 0,
+            (Some(spool), site) => {
+                let name = route.output.name();
+                spool.waiting(name, site.flatten()).await?.records
+            }
+        };
+        summary.add_output(route.display_name, waiting + records);
     }
     summary.add_requests([setup.sites.http()], began.elapsed());
     Ok((summary, failures))
