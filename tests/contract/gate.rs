@@ -25,6 +25,11 @@ impl Gate for Notes {
         let asked = asked.map_or(String::new(), |asked| format!(", wait {}", asked.as_secs()));
         self.0.lock().unwrap().push(format!("{status}{asked}"));
     }
+
+    fn rate_limited(&self, wait: Duration) {
+        let waited = format!("limited for {}", wait.as_secs());
+        self.0.lock().unwrap().push(waited);
+    }
 }
 
 #[tokio::test]
@@ -40,7 +45,18 @@ async fn each_attempt_passes_the_gate_and_its_answer_is_told_with_what_it_asks_f
     let client = AuditClient::new(http.clone(), site.gateway(), site.api_token());
     client.audit(&AuditQuery::new()).await.unwrap_err();
     let notes = notes.0.lock().unwrap().clone();
-    assert_eq!(notes, ["pass", "429, wait 7", "pass", "503", "pass", "401"]);
+    assert_eq!(
+        notes,
+        [
+            "pass",
+            "429, wait 7",
+            "limited for 7",
+            "pass",
+            "503",
+            "pass",
+            "401"
+        ]
+    );
     assert_eq!(http.stats().requests, 3);
     assert_eq!(site.http.stats().requests, 0, "each keeps its own counts");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use confluence_audit_collector::delivery::{Delivery, Route};
+use confluence_audit_collector::metrics::Counters;
 use confluence_audit_collector::output::OutputName;
 use confluence_audit_collector::pass::{PassOptions, collect};
 use confluence_audit_collector::site::Site;
@@ -162,7 +163,7 @@ impl World {
         let dying = DyingFile::new(first.0, first.1, death, dead);
         let ailing = AilingFile::new(second.0, second.1, self.second);
         let routes = vec![Route::new(Box::new(dying)), Route::new(Box::new(ailing))];
-        let mut delivery = Delivery::prepare(routes, &spool).await?;
+        let mut delivery = Delivery::prepare(routes, &spool, &Counters::default()).await?;
         let collecting = PassOptions {
             spool_limit: self.limit,
             jobs: NonZeroUsize::new(jobs).unwrap(),

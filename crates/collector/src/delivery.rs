@@ -18,6 +18,7 @@ use confluence_audit_core::Runtime;
 use futures_util::future::{Either, select, try_join_all};
 
 use self::worker::{Context, OutputWorker};
+use crate::metrics::Counters;
 use crate::spool::Spool;
 use crate::{Error, Result};
 
@@ -39,19 +40,25 @@ impl Delivery {
     ///
     /// # Errors
     /// What the spool can fail with.
-    pub async fn prepare(routes: Vec<Route>, spool: &dyn Spool) -> Result<Self> {
+    pub async fn prepare(
+        routes: Vec<Route>,
+        spool: &dyn Spool,
+        counters: &Counters,
+    ) -> Result<Self> {
         let names = routes.iter().map(|route| route.output.name().clone());
         let names: Vec<_> = names.collect();
         let outputs = routes.iter().map(|route| {
             let name = route.output.name().clone();
-            OutputStatus::new(name, route.display_name.clone())
+            let counters = counters.output(name.as_str());
+            OutputStatus::new(name, route.display_name.clone(), counters)
         });
         let progress = Progress::new(outputs.collect());
         let mut workers = Vec::with_capacity(routes.len());
         for (index, route) in routes.into_iter().enumerate() {
             // Known before anything is committed, it gets whatever is committed, ready or not.
             let state = spool.register(route.output.name()).await?;
-            let mut worker = OutputWorker::new(route, state, index);
+            let counters = counters.output(route.output.name().as_str());
+            let mut worker = OutputWorker::new(route, state, counters, index);
             worker.prepare(&progress).await;
             workers.push(worker);
         }

@@ -18,7 +18,7 @@ use confluence_audit_core::{Runtime, Timestamp};
 use crate::config::Start;
 use crate::delivery::backpressure::wait_for_capacity;
 use crate::delivery::{Delivery, DeliveryRetry, Progress};
-use crate::metrics::{HourlyCounts, Lateness};
+use crate::metrics::{HourlyCounts, Lateness, SiteCounters};
 use crate::site::Site;
 use crate::spool::{Commit, SiteState, Spool};
 use crate::{Config, Error, ErrorKind, Result, SiteId};
@@ -94,8 +94,29 @@ pub struct PassSummary {
     pub watermark: Option<Timestamp>,
 }
 
+impl PassSummary {
+    /// Adds what a later window has brought.
+    pub fn add(&mut self, window: &Self) {
+        self.new += window.new;
+        self.duplicates += window.duplicates;
+        self.late += window.late;
+        self.without_time += window.without_time;
+        self.late_by = self.late_by.max(window.late_by);
+        self.lateness.merge(&window.lateness);
+        self.hours.merge(&window.hours);
+        self.watermark = window.watermark.or(self.watermark);
+    }
+
+    /// Counts it for the metrics.
+    pub fn count(&self, counters: &SiteCounters) {
+        counters.records.add(self.new);
+        counters.duplicates.add(self.duplicates);
+        counters.add_late(&self.lateness);
+    }
+}
+
 /// Reads what is new at `site` and delivers it, window by window, the next one being read while the
-/// last goes out; `on_progress` is called after each.
+/// last goes out; `on_window` is given what each has brought.
 ///
 /// What an earlier run left in the spool goes out first, whether or not the site answers. An output
 /// that fails is noted by `delivery` and ends nothing.
@@ -110,17 +131,17 @@ pub async fn collect(
     delivery: &mut Delivery,
     options: &PassOptions,
     runtime: &dyn Runtime,
-    on_progress: impl FnMut(&PassSummary),
+    on_window: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     delivery.drain(spool, runtime).await?;
     let progress = delivery.progress();
-    let reading = read(site, spool, &progress, options, runtime, on_progress);
+    let reading = read(site, spool, &progress, options, runtime, on_window);
     let retry = DeliveryRetry::RUN;
     delivery.run_beside(reading, spool, retry, runtime).await?
 }
 
 /// Reads what is new at `site` and commits it, window by window, for a [`Delivery`] that
-/// [runs](Delivery::run) beside it and whose progress this is; `on_progress` is called after each.
+/// [runs](Delivery::run) beside it and whose progress this is; `on_window` is given what each has brought.
 ///
 /// # Errors
 /// As [`collect`].
@@ -130,10 +151,10 @@ pub async fn read(
     progress: &Progress,
     options: &PassOptions,
     runtime: &dyn Runtime,
-    on_progress: impl FnMut(&PassSummary),
+    on_window: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     site.remember(spool).await?;
-    let done = read_windows(site, spool, progress, options, runtime, on_progress).await;
+    let done = read_windows(site, spool, progress, options, runtime, on_window).await;
     if done.as_ref().is_err_and(Error::is_wrong_site) {
         site.forget(spool).await?;
     }
@@ -146,7 +167,7 @@ async fn read_windows(
     progress: &Progress,
     options: &PassOptions,
     runtime: &dyn Runtime,
-    mut on_progress: impl FnMut(&PassSummary),
+    mut on_window: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     let limit = options.spool_limit;
     wait_for_capacity(limit, spool, progress).await?;
@@ -158,12 +179,12 @@ async fn read_windows(
         runtime,
     )
     .await?;
-    while let Some(commit) = pass.next().await? {
+    while let Some((commit, found)) = pass.next().await? {
         let bytes = commit.records.iter().map(|record| record.line.len() as u64);
         let bytes = bytes.sum();
         spool.commit(&site.id, commit).await?;
         progress.committed(bytes).await;
-        on_progress(&pass.summary());
+        on_window(&found);
         if !pass.is_done() {
             wait_for_capacity(limit, spool, progress).await?;
         }
@@ -181,7 +202,7 @@ pub async fn count(
     spool: Option<&dyn Spool>,
     options: &PassOptions,
     runtime: &dyn Runtime,
-    mut on_progress: impl FnMut(&PassSummary),
+    mut on_window: impl FnMut(&PassSummary),
 ) -> Result<PassSummary> {
     let mut pass = Pass::begin(
         SiteLog::new(site.client.clone()),
@@ -191,8 +212,8 @@ pub async fn count(
         runtime,
     )
     .await?;
-    while pass.next().await?.is_some() {
-        on_progress(&pass.summary());
+    while let Some((_, found)) = pass.next().await? {
+        on_window(&found);
     }
     Ok(pass.summary())
 }
@@ -293,9 +314,9 @@ impl<'a> Pass<'a> {
         self.reader.is_done()
     }
 
-    /// Reads the next window: what has to be committed of it, before the next one is read. `None`
-    /// when there is none left.
-    async fn next(&mut self) -> Result<Option<Commit>> {
+    /// Reads the next window: what has to be committed of it, before the next one is read, and what
+    /// it has brought. `None` when there is none left.
+    async fn next(&mut self) -> Result<Option<(Commit, PassSummary)>> {
         let next = self.reader.next().await;
         match next.map_err(|error| Error::service(self.name, error))? {
             Some(whole) => self.compare(whole).await.map(Some),
@@ -327,7 +348,7 @@ impl<'a> Pass<'a> {
         ))
     }
 
-    async fn compare(&mut self, whole: Complete<Fingerprinted>) -> Result<Commit> {
+    async fn compare(&mut self, whole: Complete<Fingerprinted>) -> Result<(Commit, PassSummary)> {
         let Window { from, to } = whole.window;
         self.refuse_start_in_the_future(&whole)?;
         // What the service's clock has not reached may still be written. A window without records
@@ -353,9 +374,7 @@ impl<'a> Pass<'a> {
             None => Counts::new(),
         };
         let difference = difference(whole.records, &counts);
-        self.summary.new += difference.new.len() as u64;
         if difference.without_time > 0 {
-            self.summary.without_time += difference.without_time;
             tracing::warn!(
                 records = difference.without_time,
                 "site {}: records tell no time, or one that cannot be; they are delivered with \
@@ -363,19 +382,25 @@ impl<'a> Pass<'a> {
                 self.name
             );
         }
-        self.summary.duplicates += difference.known;
+        let mut found = PassSummary {
+            new: difference.new.len() as u64,
+            duplicates: difference.known,
+            without_time: difference.without_time,
+            watermark: Some(watermark),
+            ..PassSummary::default()
+        };
         for new in &difference.new {
-            self.summary.hours.add(new.time, 1);
+            found.hours.add(new.time, 1);
         }
         if let Some(since) = self.since {
             for late in difference.new.iter().filter(|new| new.time <= since) {
-                self.summary.late += 1;
+                found.late += 1;
                 let late_by = since.since(late.time);
-                self.summary.late_by = self.summary.late_by.max(late_by);
-                self.summary.lateness.add(late_by);
+                found.late_by = found.late_by.max(late_by);
+                found.lateness.add(late_by);
             }
         }
-        self.summary.watermark = Some(watermark);
+        self.summary.add(&found);
 
         let kept = lookback::longest(self.schedule) + MARGIN;
         let mut forget_before = watermark.saturating_sub(kept);
@@ -388,7 +413,7 @@ impl<'a> Pass<'a> {
             forget_before = Timestamp::from_millis(end.as_millis().saturating_add(1));
         }
         let ended = self.reader.is_done();
-        Ok(Commit {
+        let commit = Commit {
             largest_page: Some(self.source.largest_page()).filter(|records| *records > 0),
             from,
             records: difference.new,
@@ -399,7 +424,8 @@ impl<'a> Pass<'a> {
             } else {
                 Vec::new()
             },
-        })
+        };
+        Ok((commit, found))
     }
 }
 

@@ -10,7 +10,7 @@ use confluence_audit_core::Http;
 
 use crate::config::{OutputConfig, SiteConfig};
 use crate::delivery::{Delivery, OutputStatus, Route};
-use crate::metrics::Requests;
+use crate::metrics::{Counters, SiteCounters};
 use crate::pass::{PassOptions, PassSummary, collect};
 use crate::site::Site;
 use crate::spool::SqliteSpool;
@@ -42,8 +42,8 @@ pub struct SiteRun<'a> {
     pub found: PassSummary,
     /// What went over the network for it.
     pub http: Http,
-    /// Its requests by their answers.
-    pub requests: Arc<Requests>,
+    /// What is counted of it.
+    pub counters: Arc<SiteCounters>,
     /// `None` where it cannot be read.
     site: Option<Site>,
 }
@@ -63,6 +63,7 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
     let began = Instant::now();
     let lock = Lock::acquire(&setup.state_dir)?;
     let spool = SqliteSpool::open(lock.dir())?;
+    let counters = Counters::default();
     let mut run = Run {
         setup,
         spool,
@@ -70,7 +71,7 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
             .config
             .sites
             .iter()
-            .map(|site| SiteRun::new(setup, site))
+            .map(|site| SiteRun::new(setup, site, counters.site(&site.name)))
             .collect(),
         outputs: Vec::new(),
         summary: RunSummary::default(),
@@ -81,7 +82,7 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
     run.connect().await;
     let context = setup.output_context();
     let routes = Route::of(outputs, &setup.config.sites, &context)?;
-    let mut delivery = Delivery::prepare(routes, &run.spool).await?;
+    let mut delivery = Delivery::prepare(routes, &run.spool, &counters).await?;
     for site in &run.sites {
         if let Some(id) = &site.id {
             delivery.progress().site_found(id.clone(), site.config);
@@ -97,7 +98,7 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
     run.output_failures = delivery.take_failures();
     for output in &run.outputs {
         let name = output.display_name.clone();
-        run.summary.add_output(name, output.delivered);
+        run.summary.add_output(name, output.counters.records.get());
     }
     run.summary
         .add_requests(run.sites.iter().map(|site| &site.http), began.elapsed());
@@ -105,14 +106,13 @@ pub async fn run<'a, W: FnMut(&PassSummary)>(
 }
 
 impl<'a> SiteRun<'a> {
-    fn new(setup: &Setup, config: &'a SiteConfig) -> Self {
-        let requests = Arc::new(Requests::default());
+    fn new(setup: &Setup, config: &'a SiteConfig, counters: Arc<SiteCounters>) -> Self {
         Self {
             config,
             id: None,
             found: PassSummary::default(),
-            http: setup.sites.http().behind(Arc::clone(&requests) as _),
-            requests,
+            http: setup.sites.http().behind(Arc::clone(&counters) as _),
+            counters,
             site: None,
         }
     }
@@ -187,9 +187,11 @@ impl<'a> Run<'a> {
             };
             let mut on_progress = watch(&site.name);
             let mut found = PassSummary::default();
-            let note = |now: &PassSummary| {
-                found = *now;
-                on_progress(now);
+            let counters = Arc::clone(&self.sites[index].counters);
+            let note = |window: &PassSummary| {
+                window.count(&counters);
+                found.add(window);
+                on_progress(&found);
             };
             let runtime = self.setup.runtime();
             let done = collect(&site, &self.spool, delivery, options, runtime, note).await;

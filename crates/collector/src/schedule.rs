@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use self::bucket::Bucket;
 pub use self::health::{End, Health};
-pub use self::pace::{Pace, Seen, account};
+pub use self::pace::{Pace, account};
 
 /// When many sites are begun with, this much lies between two of them at most.
 const APART: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ pub enum Next {
 
 /// How a site stands in the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct SiteSchedule {
     /// How its passes went.
     pub health: Health,
     /// When the next one begins at the earliest; `None` while one is under way.
@@ -228,8 +228,8 @@ impl Schedule {
     }
 
     /// How a site stands.
-    pub fn standing(&self, site: &str) -> Option<Standing> {
-        self.sites.get(site).map(|entry| Standing {
+    pub fn site(&self, site: &str) -> Option<SiteSchedule> {
+        self.sites.get(site).map(|entry| SiteSchedule {
             health: entry.health,
             due: match entry.stage {
                 Stage::Waits { due } => Some(due),

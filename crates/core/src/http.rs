@@ -59,6 +59,9 @@ pub trait Gate: Send + Sync + fmt::Debug {
     /// An attempt got a response with `status`, or none; `retry_after` is how long the service asks
     /// to wait before the next request, where it does.
     fn answered(&self, status: Option<u16>, retry_after: Option<Duration>);
+
+    /// The next attempt was put off for so long because of the service's rate limit.
+    fn rate_limited(&self, _wait: Duration) {}
 }
 
 /// The settings of an [`Http`].
@@ -314,6 +317,9 @@ impl Http {
                     .counters
                     .rate_limited_millis
                     .fetch_add(millis, Ordering::Relaxed);
+                if let Some(gate) = &self.0.gate {
+                    gate.rate_limited(wait);
+                }
             }
         }
     }

@@ -27,7 +27,7 @@ use crate::server;
 use crate::settings::Settings;
 use crate::signals::{Signal, Signals};
 use crate::systemd::{self, Systemd};
-use crate::watch::{Phase, SiteNotes, Trouble, Watch};
+use crate::watch::{LastError, Phase, SiteStatus, Watch};
 
 /// An output that does nothing for so long, and says nothing of it, is stuck.
 const STUCK: Duration = Duration::from_mins(10);
@@ -98,8 +98,8 @@ impl Daemon<'_> {
             known.sites = plan
                 .iter()
                 .map(|(name, _)| {
-                    let notes: SiteNotes = before.remove(name).unwrap_or_default();
-                    (Arc::clone(name), notes)
+                    let status: SiteStatus = before.remove(name).unwrap_or_default();
+                    (Arc::clone(name), status)
                 })
                 .collect();
         }
@@ -108,10 +108,10 @@ impl Daemon<'_> {
         let generation = Generation::begin(settings, self.spool.clone(), &self.watch).await?;
         {
             let mut known = self.watch.known();
-            for (name, notes) in &mut known.sites {
-                notes.standing = self.schedule.standing(name);
+            for (name, status) in &mut known.sites {
+                status.schedule = self.schedule.site(name);
             }
-            known.outlets = Some(generation.outlets.clone());
+            known.outputs = Some(generation.outputs.clone());
             known.phase = Phase::Ready;
             known.refused = None;
         }
@@ -182,12 +182,9 @@ impl Daemon<'_> {
     async fn halt(&mut self, generation: Generation) -> Result<()> {
         self.passes.shutdown().await;
         for name in std::mem::take(&mut self.under_way).into_values() {
-            self.watch.note(&name, SiteNotes::settle);
+            self.watch.note(&name, |status| status.since = None);
         }
-        let board = generation.outlets.board.clone();
-        let ended = generation.end().await;
-        self.watch.known().carry_over(&board.outputs());
-        ended
+        generation.end().await
     }
 
     /// Reads the configuration again. One that is wrong changes nothing.
@@ -201,7 +198,7 @@ impl Daemon<'_> {
                     "{}; the configuration in use is still the one before",
                     error.chain()
                 );
-                self.watch.known().refused = Some(Trouble::of(&error));
+                self.watch.known().refused = Some(LastError::of(&error));
                 systemd::ready();
                 return Ok(generation);
             }
@@ -223,14 +220,14 @@ impl Daemon<'_> {
 
     fn begin_pass(&mut self, name: &Arc<str>, generation: &mut Generation) {
         let settings = Arc::clone(&generation.settings);
-        let outlets = generation.outlets.clone();
+        let outputs = generation.outputs.clone();
         let Some(slot) = generation.slot(name, &self.watch) else {
             return;
         };
         let Some((pace, http)) = slot.gate.clone() else {
             return;
         };
-        let closed_until = pace.seen().closed_until;
+        let closed_until = pace.closed_until();
         if closed_until > self.watch.now() {
             self.schedule.postpone(name, closed_until);
         } else {
@@ -240,18 +237,19 @@ impl Daemon<'_> {
                 site: slot.site.take(),
                 http,
                 pace,
-                outlets,
-                collecting: settings.collecting(),
+                outputs,
+                options: settings.pass_options(),
+                found: PassSummary::default(),
                 settings,
                 watch: self.watch.clone(),
             };
             let id = self.passes.spawn(pass.run()).id();
             self.under_way.insert(id, Arc::clone(name));
             self.watch
-                .note(name, |notes| notes.since = Some(SystemRuntime.now()));
+                .note(name, |status| status.since = Some(SystemRuntime.now()));
         }
-        let standing = self.schedule.standing(name);
-        self.watch.note(name, |notes| notes.standing = standing);
+        let schedule = self.schedule.site(name);
+        self.watch.note(name, |status| status.schedule = schedule);
     }
 
     /// Notes how a pass ended, and says so.
@@ -279,14 +277,16 @@ impl Daemon<'_> {
             return Ok(());
         };
         generation.keep(&name, ended.site);
-        self.note_last_pass(&name, &ended.result, generation);
+        let error = ended.result.as_ref().err().map(|failure| &failure.error);
+        let (dir, now) = (&generation.settings.state_dir, SystemRuntime.now());
+        // For `status`, which is another process.
+        LastPass::note(dir, &name, now, &ended.found, error);
         match ended.result {
-            Ok(found) => {
-                say_done(&name, &found, ended.requests, ended.took);
-                self.settle(&name, End::Done, |notes| {
-                    notes.progress(&found);
-                    notes.last_success = Some(SystemRuntime.now());
-                    notes.trouble = None;
+            Ok(()) => {
+                say_done(&name, &ended.found, ended.requests, ended.took);
+                self.settle(&name, End::Done, |status| {
+                    status.last_success = Some(SystemRuntime.now());
+                    status.last_error = None;
                 });
             }
             Err(Failure {
@@ -301,50 +301,29 @@ impl Daemon<'_> {
                         not_before: ended.closed_until,
                     },
                 };
-                let trouble = Trouble::of(&error);
-                self.settle(&name, end, |notes| notes.trouble = Some(trouble));
+                let last = LastError::of(&error);
+                self.settle(&name, end, |status| status.last_error = Some(last));
                 self.say_failed(&name, &error);
             }
         }
         Ok(())
     }
 
-    /// For `status`, which is another process.
-    fn note_last_pass(
-        &self,
-        name: &str,
-        ended: &Result<PassSummary, Failure>,
-        generation: &Generation,
-    ) {
-        let (dir, now) = (&generation.settings.state_dir, SystemRuntime.now());
-        match ended {
-            Ok(found) => LastPass::note(dir, name, now, found, None),
-            Err(failure) => {
-                let found = {
-                    let known = self.watch.known();
-                    known.sites.get(name).and_then(|notes| notes.current)
-                };
-                let found = found.unwrap_or_default();
-                LastPass::note(dir, name, now, &found, Some(&failure.error));
-            }
-        }
-    }
-
-    fn settle(&mut self, name: &str, end: End, note: impl FnOnce(&mut SiteNotes)) {
+    fn settle(&mut self, name: &str, end: End, change: impl FnOnce(&mut SiteStatus)) {
         let now = self.watch.now();
         self.schedule.ended(name, end, now, SystemRuntime.random());
-        let standing = self.schedule.standing(name);
-        self.watch.note(name, |notes| {
-            note(notes);
-            notes.settle();
-            notes.standing = standing;
+        let schedule = self.schedule.site(name);
+        self.watch.note(name, |status| {
+            change(status);
+            status.since = None;
+            status.schedule = schedule;
         });
     }
 
     fn say_failed(&self, name: &str, error: &Error) {
-        let standing = self.schedule.standing(name);
-        let health = standing.map_or(Health::New, |standing| standing.health);
-        let due = standing.and_then(|standing| standing.due);
+        let schedule = self.schedule.site(name);
+        let health = schedule.map_or(Health::New, |schedule| schedule.health);
+        let due = schedule.and_then(|schedule| schedule.due);
         let again = due.unwrap_or_default().saturating_sub(self.watch.now());
         let then = if health.is_quarantined() {
             "it is in quarantine and tried rarely until a person has acted; SIGHUP has it tried \
@@ -363,7 +342,7 @@ impl Daemon<'_> {
     }
 
     fn say_whether_full(&mut self, generation: &Generation) {
-        let is_full = generation.outlets.is_full();
+        let is_full = generation.outputs.is_full();
         if is_full && !self.was_full {
             tracing::warn!(
                 "as much waits for outputs as may: nothing more is read until they take some of it"
@@ -382,8 +361,9 @@ impl Daemon<'_> {
     /// Whether no output is stuck: each has failed, has nothing to do, or has done something lately.
     fn outputs_move(&mut self, generation: &Generation) -> bool {
         let now = Instant::now();
-        generation.outlets.board.outputs().iter().all(|output| {
-            let done = (output.delivered, output.failures);
+        generation.outputs.progress.outputs().iter().all(|output| {
+            let counters = &output.counters;
+            let done = (counters.records.get(), counters.failures.get());
             let last = self
                 .moves
                 .entry(output.name.to_string())
@@ -401,7 +381,7 @@ impl Daemon<'_> {
         let healths = known
             .sites
             .iter()
-            .map(|(name, notes)| (name, notes.health()));
+            .map(|(name, status)| (name, status.health()));
         let healths: Vec<_> = healths.collect();
         let count = |is: fn(Health) -> bool| healths.iter().filter(|(_, it)| is(*it)).count();
         let mut parts = vec![format!(

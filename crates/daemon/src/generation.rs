@@ -1,4 +1,4 @@
-//! What belongs to one reading of the configuration: its sites, its outputs, and the task that
+//! One generation of the daemon's configuration: its sites, its outputs, and the task that
 //! delivers. After a reload there is another one, over the same spool.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use confluence_audit_collector::config::{Address, SiteConfig};
-use confluence_audit_collector::delivery::{Delivery, DeliveryRetry, Progress, Route};
+use confluence_audit_collector::delivery::{Delivery, DeliveryRetry, Route};
 use confluence_audit_collector::schedule::{Bucket, Pace, account};
 use confluence_audit_collector::site::Site;
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
@@ -15,6 +15,7 @@ use confluence_audit_core::{Http, SystemRuntime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::outputs::Outputs;
 use crate::settings::Settings;
 use crate::watch::Watch;
 
@@ -27,34 +28,16 @@ const BURST: f64 = 2.0;
 /// One reading of the configuration, at work.
 pub(crate) struct Generation {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) outlets: Outlets,
-    slots: HashMap<Arc<str>, Slot>,
+    pub(crate) outputs: Outputs,
+    slots: HashMap<Arc<str>, SiteSlot>,
     http: Http,
     /// One for each account or app.
     shared: HashMap<String, Arc<Mutex<Bucket>>>,
     delivery: JoinHandle<Result<()>>,
 }
 
-/// Where records go: what those who look need of it. Clones are the same.
-#[derive(Clone)]
-pub(crate) struct Outlets {
-    pub(crate) spool: SqliteSpool,
-    pub(crate) board: Progress,
-    /// How many bytes may wait.
-    pub(crate) limit: u64,
-}
-
-impl Outlets {
-    /// Whether nothing more is read until outputs take what waits.
-    pub(crate) fn is_full(&self) -> bool {
-        self.board
-            .waiting()
-            .is_some_and(|waiting| waiting >= self.limit)
-    }
-}
-
 /// What a site's passes hand on to each other.
-pub(crate) struct Slot {
+pub(crate) struct SiteSlot {
     pub(crate) config: Arc<SiteConfig>,
     /// `None` until it is connected, and again after its credentials were refused.
     pub(crate) site: Option<Site>,
@@ -72,7 +55,7 @@ impl Generation {
         let context = settings.output_context();
         let config = &settings.config;
         let routes = Route::of(&config.outputs, &config.sites, &context)?;
-        let mut delivery = Delivery::prepare(routes, &spool).await?;
+        let mut delivery = Delivery::prepare(routes, &spool, watch.counters()).await?;
         let progress = delivery.progress();
         let mut slots = HashMap::new();
         for site in &config.sites {
@@ -85,19 +68,19 @@ impl Generation {
                 let state = spool.site(&id).await?;
                 // Every pass ends with the shortest step of reading again at least.
                 let last_pass = state.rereads.iter().map(|(_, at)| *at).max();
-                watch.note(&name, |notes| notes.recall(state.watermark, last_pass));
+                watch.note(&name, |status| status.recall(state.watermark, last_pass));
                 progress.site_found(id, site);
             }
-            let slot = Slot {
+            let slot = SiteSlot {
                 config: Arc::new(site.clone()),
                 site: None,
                 gate: None,
             };
             slots.insert(name, slot);
         }
-        let outlets = Outlets {
+        let outputs = Outputs {
             spool: spool.clone(),
-            board: progress,
+            progress,
             limit: config.state.spool_limit,
         };
         let delivering = async move {
@@ -107,7 +90,7 @@ impl Generation {
         Ok(Self {
             http: settings.http(),
             settings: Arc::new(settings),
-            outlets,
+            outputs,
             slots,
             shared: HashMap::new(),
             delivery: tokio::spawn(delivering),
@@ -115,7 +98,7 @@ impl Generation {
     }
 
     /// What the passes of a site hand on, with the gate before its requests.
-    pub(crate) fn slot(&mut self, name: &str, watch: &Watch) -> Option<&mut Slot> {
+    pub(crate) fn slot(&mut self, name: &str, watch: &Watch) -> Option<&mut SiteSlot> {
         let slot = self.slots.get_mut(name)?;
         if slot.gate.is_none() {
             let collect = &self.settings.config.collect;
@@ -125,11 +108,10 @@ impl Generation {
                 .entry(account(&slot.config))
                 .or_insert_with(|| Arc::new(Mutex::new(bucket(collect.account_rate))));
             let own = bucket(collect.site_rate);
-            let pace = Arc::new(Pace::new(watch.began(), own, Arc::clone(shared)));
+            let counters = watch.counters().site(name);
+            let pace = Pace::new(watch.began(), own, Arc::clone(shared), counters);
+            let pace = Arc::new(pace);
             let http = self.http.behind(Arc::clone(&pace) as _);
-            watch.note(name, |notes| {
-                notes.set_gate(Arc::clone(&pace), http.clone());
-            });
             slot.gate = Some((pace, http));
         }
         Some(slot)
@@ -156,7 +138,7 @@ impl Generation {
     /// # Errors
     /// What ended the delivery before.
     pub(crate) async fn end(mut self) -> Result<()> {
-        self.outlets.board.stop();
+        self.outputs.progress.stop();
         match timeout(LAST_BATCH, &mut self.delivery).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => Err(bug("the delivery panicked").with_source(error)),

@@ -11,6 +11,7 @@ mod daemon;
 mod generation;
 mod listen;
 mod liveness;
+mod outputs;
 mod page;
 mod pass;
 mod server;

@@ -18,7 +18,7 @@ use maud::{DOCTYPE, Markup, Render, html};
 use self::plot::plot;
 use self::words::{ago, grouped, instant, long, soon};
 use crate::view::{OutputView, SiteView, View};
-use crate::watch::Trouble;
+use crate::watch::LastError;
 
 pub(crate) const STYLE_PATH: &str = "/style.css";
 pub(crate) const STYLE: &str = include_str!("page/style.css");
@@ -45,9 +45,9 @@ enum State {
 
 impl State {
     fn of(site: &SiteView, now: Timestamp) -> Self {
-        let notes = &site.notes;
-        let consent = notes.consent.as_ref();
-        let last = notes.last_success;
+        let status = &site.status;
+        let consent = status.consent.as_ref();
+        let last = status.last_success;
         match site.health() {
             health if health.is_quarantined() => Self::Quarantined,
             Health::Failing { .. } => Self::Failing,
@@ -141,7 +141,7 @@ fn verdict(view: &View, sites: &[(State, &SiteView)]) -> (&'static str, String) 
     let broken = view
         .outputs
         .iter()
-        .filter(|it| it.trouble.is_some())
+        .filter(|it| it.failure.is_some())
         .count();
     let of = |n: usize, what: &str, one: &str, many: &str| {
         let (s, verb) = if n == 1 { ("", one) } else { ("s", many) };
@@ -176,7 +176,7 @@ fn totals(view: &View) -> String {
     let day: u64 = view
         .sites
         .iter()
-        .flat_map(|site| site.notes.counted().hours.until(view.now))
+        .flat_map(|site| site.status.hours.until(view.now))
         .map(u64::from)
         .sum();
     let mut text = format!("{} records in the last 24 hours", grouped(day));
@@ -202,7 +202,7 @@ fn notices(view: &View) -> Markup {
             section.notice aria-label="Configuration" {
                 h2 { "The configuration that was read last is refused" }
                 p { "The one before it is in use." }
-                (site_trouble(refused, view.now))
+                (last_error(refused, view.now))
             }
         }
         @if view.spool.as_ref().is_some_and(|spool| spool.is_full) {
@@ -235,8 +235,8 @@ fn sites_section(sites: &[(State, &SiteView)], now: Timestamp) -> Markup {
 }
 
 fn site_item(state: State, site: &SiteView, now: Timestamp) -> Markup {
-    let (notes, counted) = (&site.notes, site.notes.counted());
-    let day = counted.hours.until(now);
+    let status = &site.status;
+    let day = status.hours.until(now);
     let total: u64 = day.iter().copied().map(u64::from).sum();
     let (_, _, class) = state.label();
     html! {
@@ -245,16 +245,16 @@ fn site_item(state: State, site: &SiteView, now: Timestamp) -> Markup {
             div.day { (plot(&day, now)) }
             dl {
                 (fact("Lag", lag(site, now)))
-                (fact("Last success", ago(notes.last_success, now)))
+                (fact("Last success", ago(status.last_success, now)))
                 (fact("Next pass", next(site)))
                 (fact("24 hours", grouped(total)))
-                (fact("Late", late(&counted.late)))
-                @if let Some(consent) = &notes.consent {
+                (fact("Late", late(&site.counters.late())))
+                @if let Some(consent) = &status.consent {
                     (fact("Consent ends", consent_ends(consent.ends, now)))
                 }
             }
-            @if let Some(trouble) = &notes.trouble { (site_trouble(trouble, now)) }
-            @if let Some(warning) = notes.consent.as_ref().and_then(|it| it.warning.as_ref()) {
+            @if let Some(error) = &status.last_error { (last_error(error, now)) }
+            @if let Some(warning) = status.consent.as_ref().and_then(|it| it.warning.as_ref()) {
                 div.trouble { p { (printable(warning, 1000)) } }
             }
         }
@@ -276,10 +276,10 @@ fn fact(term: &str, value: impl Render) -> Markup {
 }
 
 fn lag(site: &SiteView, now: Timestamp) -> Markup {
-    let notes = &site.notes;
+    let status = &site.status;
     html! {
         // While a log is silent its watermark stands still, and nobody is behind.
-        @if let Some(at) = notes.read_until().max(notes.last_success) {
+        @if let Some(at) = status.read_until().max(status.last_success) {
             time datetime=(at) title={ "read up to " (at) } { (long(now.since(at))) }
         } @else { "–" }
     }
@@ -294,7 +294,7 @@ fn consent_ends(at: Timestamp, now: Timestamp) -> Markup {
 }
 
 fn next(site: &SiteView) -> String {
-    match (site.notes.since, site.next) {
+    match (site.status.since, site.next) {
         (Some(_), _) => "under way".to_owned(),
         (None, Some(next)) => soon(next),
         (None, None) => "–".to_owned(),
@@ -319,9 +319,9 @@ fn late(late: &Lateness) -> Markup {
     }
 }
 
-fn site_trouble(trouble: &Trouble, now: Timestamp) -> Markup {
-    let since = ago(Some(trouble.at), now);
-    failure(&trouble.message, &trouble.remedy, Some(since))
+fn last_error(error: &LastError, now: Timestamp) -> Markup {
+    let since = ago(Some(error.at), now);
+    failure(&error.message, &error.remedy, Some(since))
 }
 
 /// What went wrong, when, and what to do about it.
@@ -341,7 +341,7 @@ fn outputs_section(view: &View) -> Markup {
     let mut outputs: Vec<&OutputView> = view.outputs.iter().collect();
     outputs.sort_by_key(|output| {
         (
-            output.trouble.is_none(),
+            output.failure.is_none(),
             output.figures.waiting.records == 0,
         )
     });
@@ -357,7 +357,8 @@ fn outputs_section(view: &View) -> Markup {
 
 fn output_item(output: &OutputView) -> Markup {
     let figures = &output.figures;
-    let label = match (&output.trouble, figures.waiting.records) {
+    let counters = &figures.counters;
+    let label = match (&output.failure, figures.waiting.records) {
         (Some(_), _) => ("✕", "takes nothing", "bad"),
         (None, 0) => ("✓", "has everything", "good"),
         (None, _) => ("…", "catching up", "new"),
@@ -370,16 +371,18 @@ fn output_item(output: &OutputView) -> Markup {
     };
     html! {
         li class=(class) {
-            (heading(&printable(&output.shown, 500), label))
+            (heading(&printable(&output.display_name, 500), label))
             dl {
                 (fact("Waiting", waiting))
                 (fact("For", figures.oldest.map_or("–".to_owned(), long)))
-                (fact("Delivered", grouped(figures.records)))
-                (fact("Failures", grouped(figures.failures)))
-                (fact("Refused", grouped(figures.dead_letters)))
-                (fact("Unfit", grouped(figures.unfit)))
+                (fact("Delivered", grouped(counters.records.get())))
+                (fact("Failures", grouped(counters.failures.get())))
+                (fact("Refused", grouped(counters.dead_letters.get())))
+                (fact("Unfit", grouped(counters.unfit.get())))
             }
-            @if let Some((message, remedy)) = &output.trouble { (failure(message, remedy, None)) }
+            @if let Some(failed) = &output.failure {
+                (failure(&failed.message, &failed.remedy, None))
+            }
         }
     }
 }

@@ -12,9 +12,9 @@ use confluence_audit_collector::site::{Site, Sites};
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Http, Runtime as _, SystemRuntime};
 
-use crate::generation::Outlets;
+use crate::outputs::Outputs;
 use crate::settings::Settings;
-use crate::watch::{ConsentNotes, Watch};
+use crate::watch::{ConsentStatus, Watch};
 
 /// What a pass works with.
 pub(crate) struct Pass {
@@ -24,8 +24,10 @@ pub(crate) struct Pass {
     pub(crate) site: Option<Site>,
     pub(crate) http: Http,
     pub(crate) pace: Arc<Pace>,
-    pub(crate) outlets: Outlets,
-    pub(crate) collecting: PassOptions,
+    pub(crate) outputs: Outputs,
+    pub(crate) options: PassOptions,
+    /// What it has brought so far.
+    pub(crate) found: PassSummary,
     pub(crate) settings: Arc<Settings>,
     pub(crate) watch: Watch,
 }
@@ -34,7 +36,9 @@ pub(crate) struct Pass {
 pub(crate) struct Ended {
     /// For the next one.
     pub(crate) site: Option<Site>,
-    pub(crate) result: Result<PassSummary, Failure>,
+    /// What the pass has brought, also where it failed.
+    pub(crate) found: PassSummary,
+    pub(crate) result: Result<(), Failure>,
     pub(crate) requests: u64,
     pub(crate) took: Duration,
     /// The service wants no request before.
@@ -77,44 +81,46 @@ impl Pass {
         Ended {
             requests: self.http.stats().requests - requests,
             took: began.elapsed(),
-            closed_until: self.pace.seen().closed_until,
+            closed_until: self.pace.closed_until(),
             // What was mended is read again: a secret in its file, an id at its address.
             site: self.site.filter(|_| !refused),
+            found: self.found,
             result,
         }
     }
 
-    async fn read(&mut self) -> Result<PassSummary, Failure> {
+    async fn read(&mut self) -> Result<(), Failure> {
         let site = match self.site.take() {
             Some(site) => site,
             None => self.connect().await?,
         };
-        let spool = &self.outlets.spool;
+        let spool = &self.outputs.spool;
         self.seed(&site).await?;
-        let progress =
-            |found: &PassSummary| self.watch.note(&self.name, |notes| notes.progress(found));
-        let board = &self.outlets.board;
-        let done = read(
-            &site,
-            spool,
-            board,
-            &self.collecting,
-            &SystemRuntime,
-            progress,
-        )
-        .await;
+        let progress = &self.outputs.progress;
+        let counters = self.watch.counters().site(&self.name);
+        let on_window = |window: &PassSummary| {
+            window.count(&counters);
+            self.found.add(window);
+            self.watch
+                .note(&self.name, |status| status.add_window(window));
+        };
+        let options = &self.options;
+        let done = read(&site, spool, progress, options, &SystemRuntime, on_window).await;
         self.look_at_consent().await;
         self.site = Some(site);
-        Ok(done?)
+        done?;
+        Ok(())
     }
 
     /// Reads the site's secrets and finds its id, which the outputs then know.
     async fn connect(&self) -> Result<Site, Failure> {
         let dir = self.settings.credentials_dir.clone();
-        let sites = Sites::new(self.http.clone(), dir).with_spool(self.outlets.spool.clone());
+        let sites = Sites::new(self.http.clone(), dir).with_spool(self.outputs.spool.clone());
         let site = sites.connect(&self.config).await;
         let site = site.map_err(Failure::of_site)?;
-        self.outlets.board.site_found(site.id.clone(), &self.config);
+        self.outputs
+            .progress
+            .site_found(site.id.clone(), &self.config);
         Ok(site)
     }
 
@@ -122,14 +128,15 @@ impl Pass {
     async fn seed(&self, site: &Site) -> Result<(), Failure> {
         let is_seeded = {
             let known = self.watch.known();
-            known.sites.get(&self.name).is_none_or(|it| it.is_seeded)
+            let status = known.sites.get(&self.name);
+            status.is_none_or(|status| status.is_seeded)
         };
         if is_seeded {
             return Ok(());
         }
-        let (spool, now) = (&self.outlets.spool, SystemRuntime.now());
+        let (spool, now) = (&self.outputs.spool, SystemRuntime.now());
         let hours = HourlyCounts::committed(spool, &site.id, now).await?;
-        self.watch.note(&self.name, |notes| notes.seed(&hours));
+        self.watch.note(&self.name, |status| status.seed(&hours));
         Ok(())
     }
 
@@ -140,11 +147,11 @@ impl Pass {
             return;
         };
         let file = TokenFile::new(token_file);
-        let kept = tokio::task::spawn_blocking(move || file.look()).await;
-        if let Ok(Ok(kept)) = kept {
-            let consent = ConsentNotes::of(&kept);
+        let stored = tokio::task::spawn_blocking(move || file.look()).await;
+        if let Ok(Ok(stored)) = stored {
+            let consent = ConsentStatus::of(&stored);
             self.watch
-                .note(&self.name, |notes| notes.consent = Some(consent));
+                .note(&self.name, |status| status.consent = Some(consent));
         }
     }
 }

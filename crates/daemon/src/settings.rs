@@ -97,7 +97,7 @@ impl Settings {
     }
 
     /// How a pass that begins now reads.
-    pub(crate) fn collecting(&self) -> PassOptions {
+    pub(crate) fn pass_options(&self) -> PassOptions {
         PassOptions::of(&self.config, SystemRuntime.now())
     }
 }

@@ -1,21 +1,23 @@
 //! Everything that is shown, at one instant: for the status page and for the metrics alike.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use confluence_audit_collector::Result;
-use confluence_audit_collector::metrics::{Figures, OutputFigures, SiteFigures};
+use confluence_audit_collector::delivery::OutputFailure;
+use confluence_audit_collector::metrics::{Figures, OutputFigures, SiteCounters, SiteFigures};
 use confluence_audit_collector::schedule::Health;
 use confluence_audit_collector::spool::{Depth, Spool as _};
 use confluence_audit_core::{Runtime as _, SystemRuntime, Timestamp};
 
-use crate::generation::Outlets;
-use crate::watch::{Known, SiteNotes, Trouble, Watch};
+use crate::outputs::Outputs;
+use crate::watch::{LastError, SiteStatus, Watch};
 
 /// One instant of the daemon.
 pub(crate) struct View {
     pub(crate) now: Timestamp,
     pub(crate) began_at: Timestamp,
-    pub(crate) refused: Option<Trouble>,
+    pub(crate) refused: Option<LastError>,
     pub(crate) sites: Vec<SiteView>,
     pub(crate) outputs: Vec<OutputView>,
     pub(crate) spool: Option<SpoolView>,
@@ -24,16 +26,17 @@ pub(crate) struct View {
 /// One site.
 pub(crate) struct SiteView {
     pub(crate) name: String,
+    pub(crate) counters: Arc<SiteCounters>,
     /// Until the next pass begins.
     pub(crate) next: Option<Duration>,
-    pub(crate) notes: SiteNotes,
+    pub(crate) status: SiteStatus,
 }
 
 /// One output.
 pub(crate) struct OutputView {
-    pub(crate) shown: String,
+    pub(crate) display_name: String,
     pub(crate) figures: OutputFigures,
-    pub(crate) trouble: Option<(String, String)>,
+    pub(crate) failure: Option<OutputFailure>,
 }
 
 /// What waits for outputs.
@@ -52,17 +55,18 @@ impl View {
         let (now, elapsed) = (SystemRuntime.now(), watch.now());
         let mut known = watch.known().clone();
         let sites = std::mem::take(&mut known.sites);
-        let sites = sites.into_iter().map(|(name, notes)| SiteView {
+        let sites = sites.into_iter().map(|(name, status)| SiteView {
             name: name.to_string(),
-            next: notes
-                .standing
-                .and_then(|standing| standing.due)
+            counters: watch.counters().site(&name),
+            next: status
+                .schedule
+                .and_then(|schedule| schedule.due)
                 .map(|due| due.saturating_sub(elapsed)),
-            notes,
+            status,
         });
-        let (outputs, spool) = match &known.outlets {
-            Some(outlets) => {
-                let (outputs, spool) = look(&known, outlets, now).await?;
+        let (outputs, spool) = match &known.outputs {
+            Some(outputs) => {
+                let (outputs, spool) = look(outputs, now).await?;
                 (outputs, Some(spool))
             }
             None => (Vec::new(), None),
@@ -79,85 +83,73 @@ impl View {
 
     /// The same as figures.
     pub(crate) fn figures(&self) -> Figures {
+        let outputs = self.outputs.iter().map(|output| output.figures.clone());
         Figures {
             version: env!("CARGO_PKG_VERSION"),
             now: self.now,
             sites: self.sites.iter().map(SiteView::figures).collect(),
-            outputs: self.outputs.iter().map(|it| it.figures.clone()).collect(),
+            outputs: outputs.collect(),
             spool: self.spool.as_ref().map(|spool| spool.depth),
         }
     }
 }
 
-async fn look(
-    known: &Known,
-    outlets: &Outlets,
-    now: Timestamp,
-) -> Result<(Vec<OutputView>, SpoolView)> {
-    let standings = outlets.board.outputs();
+async fn look(outputs: &Outputs, now: Timestamp) -> Result<(Vec<OutputView>, SpoolView)> {
+    let statuses = outputs.progress.outputs();
     // To count what waits can take long; where nothing does, it need not be done.
-    let depth = if standings.iter().any(|output| output.is_behind) {
-        outlets.spool.depth().await?
+    let depth = if statuses.iter().any(|output| output.is_behind) {
+        outputs.spool.depth().await?
     } else {
         Depth::default()
     };
-    let mut outputs = Vec::with_capacity(standings.len());
-    for standing in standings {
-        let waiting = if standing.is_behind && depth.records > 0 {
-            outlets.spool.waiting(&standing.name, None).await?
+    let mut views = Vec::with_capacity(statuses.len());
+    for status in statuses {
+        let waiting = if status.is_behind && depth.records > 0 {
+            outputs.spool.waiting(&status.name, None).await?
         } else {
             Depth::default()
         };
-        let since = standing.behind_since.filter(|_| waiting.records > 0);
-        let name = standing.name.as_str();
-        let tally = known.tally(&standing);
-        outputs.push(OutputView {
-            shown: standing.display_name.clone(),
+        let since = status.behind_since.filter(|_| waiting.records > 0);
+        views.push(OutputView {
+            display_name: status.display_name,
             figures: OutputFigures {
-                name: name.to_owned(),
+                name: status.name.to_string(),
                 waiting,
                 oldest: since.map(|since| now.since(since)),
-                records: tally.delivered,
-                failures: tally.failures,
-                dead_letters: tally.dead,
-                unfit: tally.unfit,
+                counters: status.counters,
             },
-            trouble: standing.failure.map(|it| (it.message, it.remedy)),
+            failure: status.failure,
         });
     }
     let spool = SpoolView {
         depth,
-        limit: outlets.limit,
-        is_full: outlets.is_full(),
+        limit: outputs.limit,
+        is_full: outputs.is_full(),
     };
-    Ok((outputs, spool))
+    Ok((views, spool))
 }
 
 impl SiteView {
     pub(crate) fn health(&self) -> Health {
-        self.notes.health()
+        self.status.health()
     }
 
     pub(crate) fn interval(&self) -> Duration {
-        self.notes
-            .standing
-            .map_or(Duration::ZERO, |standing| standing.interval)
+        self.status
+            .schedule
+            .map_or(Duration::ZERO, |schedule| schedule.interval)
     }
 
     fn figures(&self) -> SiteFigures {
-        let (notes, counted) = (&self.notes, self.notes.counted());
+        let status = &self.status;
         SiteFigures {
             name: self.name.clone(),
             interval: self.interval(),
-            last_success: notes.last_success,
-            watermark: notes.read_until(),
-            records: counted.records,
-            duplicates: counted.duplicates,
-            late: counted.late,
-            requests: notes.requests(),
-            rate_limited: notes.rate_limited(),
-            credential_expiry: notes.consent.as_ref().map(|consent| consent.ends),
+            last_success: status.last_success,
+            watermark: status.read_until(),
+            credential_expiry: status.consent.as_ref().map(|consent| consent.ends),
             quarantined: self.health().is_quarantined(),
+            counters: Arc::clone(&self.counters),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a run tells monitors: the figures of each site and output, for a file that `node_exporter`
 //! reads.
 
+use std::sync::Arc;
+
 use confluence_audit_collector::Result;
 use confluence_audit_collector::config::AuthConfig;
 use confluence_audit_collector::credentials::TokenFile;
@@ -12,7 +14,7 @@ use confluence_audit_core::{Runtime as _, SystemRuntime};
 
 /// One site at the end of a run.
 async fn of_site(run: &Run<'_>, site: &SiteRun<'_>) -> Result<SiteFigures> {
-    let (id, found, spool) = (site.id.as_ref(), &site.found, run.spool());
+    let (id, spool) = (site.id.as_ref(), run.spool());
     let state = match id {
         Some(id) => spool.site(id).await?,
         None => SiteState::default(),
@@ -29,13 +31,9 @@ async fn of_site(run: &Run<'_>, site: &SiteRun<'_>) -> Result<SiteFigures> {
         last_success: state.rereads.iter().map(|(_, at)| *at).max(),
         // A log in which there never was anything is read up to the beginning of time.
         watermark: state.watermark.filter(|at| at.as_millis() > 0),
-        records: found.new,
-        duplicates: found.duplicates,
-        late: found.lateness,
-        requests: site.requests.by_status(),
-        rate_limited: site.http.stats().rate_limited,
         credential_expiry: consent.map(|kept| kept.ends_unused().min(kept.ends())),
         quarantined: false,
+        counters: Arc::clone(&site.counters),
     })
 }
 
@@ -56,10 +54,7 @@ pub(super) async fn of_run(run: &Run<'_>) -> Result<Figures> {
             name: output.name.to_string(),
             waiting,
             oldest: since.map(|since| now.since(since)),
-            records: output.delivered,
-            failures: output.failures,
-            dead_letters: output.dead,
-            unfit: output.unfit,
+            counters: Arc::clone(&output.counters),
         });
     }
     Ok(Figures {

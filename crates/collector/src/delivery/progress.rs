@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::SiteNames;
 use crate::SiteId;
 use crate::config::SiteConfig;
+use crate::metrics::OutputCounters;
 use crate::output::OutputName;
 
 /// Between the reading of logs and the outputs: tells outputs that more was committed, and shows
@@ -40,14 +41,8 @@ pub struct OutputStatus {
     pub name: OutputName,
     /// What people call it.
     pub display_name: String,
-    /// Records that it has got since the program began.
-    pub delivered: u64,
-    /// Those of them that it refused for good.
-    pub dead: u64,
-    /// Those of them that did not fit its format and went out as the site wrote them.
-    pub unfit: u64,
-    /// How often it failed.
-    pub failures: u64,
+    /// What it has got since the program began, and how often it failed.
+    pub counters: Arc<OutputCounters>,
     /// What is wrong with it now, and what to do.
     pub failure: Option<OutputFailure>,
     /// Something waits for it that it did not get.
@@ -68,18 +63,19 @@ pub struct OutputFailure {
     /// What to do.
     pub remedy: String,
     /// It is not tried again by itself.
-    pub(super) is_final: bool,
+    pub is_final: bool,
 }
 
 impl OutputStatus {
-    pub(super) fn new(name: OutputName, display_name: String) -> Self {
+    pub(super) fn new(
+        name: OutputName,
+        display_name: String,
+        counters: Arc<OutputCounters>,
+    ) -> Self {
         Self {
             name,
             display_name,
-            delivered: 0,
-            dead: 0,
-            unfit: 0,
-            failures: 0,
+            counters,
             failure: None,
             is_behind: true,
             behind_since: None,

@@ -131,7 +131,7 @@ impl World {
                 batch: self.batch,
                 ..Route::new(Box::new(Fake(OutputName::new(name), place.clone())))
             });
-        let delivery = Delivery::prepare(routes.collect(), &self.spool).await;
+        let delivery = Delivery::prepare(routes.collect(), &self.spool, &Counters::default()).await;
         let delivery = delivery.unwrap();
         for site in &self.found {
             found(&delivery.progress(), site);
@@ -399,7 +399,7 @@ async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
     let before = world.places[0].tries();
     delivery.drain(&world.spool, &SystemRuntime).await.unwrap();
     assert_eq!(world.places[0].tries() - before, 5);
-    assert_eq!(delivery.progress().outputs()[0].failures, 5);
+    assert_eq!(delivery.progress().outputs()[0].counters.failures.get(), 5);
     assert_eq!(delivery.take_failures().len(), 1, "one failure is told");
 
     let spool = world.spool.clone();

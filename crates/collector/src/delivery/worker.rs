@@ -1,6 +1,7 @@
 //! Worker of one output: takes what waits, delivers and confirms it batch by batch, and retries.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use confluence_audit_core::{RawRecord, Runtime};
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 
 use super::progress::{OutputFailure, OutputStatus, Progress, ProgressState};
 use super::{DeliveryRetry, Route, SiteNames};
+use crate::metrics::OutputCounters;
 use crate::output::{Entry, OutputName};
 use crate::spool::{OutputState, Pending, Spool, Spooled};
 use crate::{Error, Result, SiteId};
@@ -25,6 +27,7 @@ pub(super) struct Context<'a> {
 /// Delivers to one output.
 pub(super) struct OutputWorker {
     route: Route,
+    counters: Arc<OutputCounters>,
     /// Its place in the progress.
     index: usize,
     checkpoint: Option<Vec<u8>>,
@@ -63,9 +66,15 @@ enum Batch {
 }
 
 impl OutputWorker {
-    pub(super) fn new(route: Route, state: OutputState, index: usize) -> Self {
+    pub(super) fn new(
+        route: Route,
+        state: OutputState,
+        counters: Arc<OutputCounters>,
+        index: usize,
+    ) -> Self {
         Self {
             route,
+            counters,
             index,
             checkpoint: state.checkpoint,
             seq: state.seq,
@@ -162,8 +171,8 @@ impl OutputWorker {
     }
 
     fn fail(&mut self, error: Error, progress: &Progress) {
+        self.counters.failures.add(1);
         progress.update(self.index, |status| {
-            status.failures += 1;
             status.is_behind = true;
             status.failure = Some(OutputFailure {
                 message: error.chain(),
@@ -257,11 +266,9 @@ impl OutputWorker {
         self.seq = seq;
         self.checkpoint = Some(done.checkpoint);
         let unfit = fits[..done.lines].iter().filter(|fits| !**fits).count();
-        context.progress.update(self.index, |status| {
-            status.delivered += done.lines as u64;
-            status.dead += done.dead as u64;
-            status.unfit += unfit as u64;
-        });
+        self.counters.records.add(done.lines as u64);
+        self.counters.dead_letters.add(done.dead as u64);
+        self.counters.unfit.add(unfit as u64);
         if unfit > 0 {
             tracing::warn!(
                 output = %self.name(),

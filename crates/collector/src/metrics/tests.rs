@@ -2,26 +2,41 @@
 
 use std::process::{Command, Stdio};
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use confluence_audit_core::{Gate, Timestamp};
+
 use super::*;
+use crate::spool::Depth;
 
 fn figures() -> Figures {
     let mut late = Lateness::default();
     for seconds in [1, 2, 59, 60, 61, 10_000_000] {
         late.add(Duration::from_secs(seconds));
     }
+    let counters = SiteCounters::default();
+    counters.records.add(12_345);
+    counters.duplicates.add(67);
+    counters.add_late(&late);
+    for (status, count) in [(None, 1), (Some(200), 9), (Some(429), 2)] {
+        (0..count).for_each(|_| counters.answered(status, None));
+    }
+    Gate::rate_limited(&counters, Duration::from_millis(7_500));
+    let delivered = OutputCounters::default();
+    delivered.records.add(12_342);
+    delivered.failures.add(4);
+    delivered.dead_letters.add(5);
+    delivered.unfit.add(6);
     let now = Timestamp::from_millis(1_767_261_600_250);
     let site = SiteFigures {
         name: "acme".to_owned(),
         interval: Duration::from_mins(10),
         last_success: Some(now.saturating_sub(Duration::from_secs(30))),
         watermark: Some(now.saturating_sub(Duration::from_millis(31_500))),
-        records: 12_345,
-        duplicates: 67,
-        late,
-        requests: BTreeMap::from([(0, 1), (200, 9), (429, 2)]),
-        rate_limited: Duration::from_millis(7_500),
         credential_expiry: Some(now.saturating_add(Duration::from_hours(24))),
         quarantined: true,
+        counters: Arc::new(counters),
     };
     Figures {
         version: "1.2.3",
@@ -40,10 +55,7 @@ fn figures() -> Figures {
                 bytes: 2_048,
             },
             oldest: Some(Duration::from_secs(9)),
-            records: 12_342,
-            failures: 4,
-            dead_letters: 5,
-            unfit: 6,
+            counters: Arc::new(delivered),
         }],
         spool: Some(Depth {
             records: 3,

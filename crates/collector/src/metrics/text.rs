@@ -1,5 +1,6 @@
-//! The two text forms: where they differ, and what has to be escaped.
+//! Text exposition in its two dialects, and how a file goes on from the counts that it has.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use super::Lateness;
@@ -42,40 +43,93 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// The text as it grows, one family of metrics after the other.
+/// The metrics at one instant, one family after the other.
 pub(super) struct Text {
     dialect: Dialect,
-    out: String,
+    families: Vec<Family>,
+}
+
+/// The samples of one name.
+pub(super) struct Family {
+    dialect: Dialect,
+    kind: Kind,
     name: String,
+    help: &'static str,
+    /// Each with its name and labels.
+    samples: Vec<(String, f64)>,
 }
 
 impl Text {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            out: String::new(),
-            name: String::new(),
+            families: Vec::new(),
         }
     }
 
-    /// Begins a family; its samples follow.
-    pub(super) fn family(&mut self, kind: Kind, name: &str, help: &str) -> &mut Self {
-        self.name = format!("{PREFIX}{name}");
-        // In OpenMetrics a counter's family is named without what its sample's name ends with.
-        let family = match self.dialect {
-            Dialect::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(&self.name),
-            Dialect::Classic => &self.name,
+    pub(super) fn family(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &'static str,
+        samples: impl FnOnce(&mut Family),
+    ) {
+        let mut family = Family {
+            dialect: self.dialect,
+            kind,
+            name: format!("{PREFIX}{name}"),
+            help,
+            samples: Vec::new(),
         };
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.out, "# HELP {family} {help}\n# TYPE {family} {kind}");
-        self
+        samples(&mut family);
+        self.families.push(family);
     }
 
+    /// Adds the counts of an `earlier` text in the same dialect: a program that ends must not have
+    /// its counters begin at zero each time, for a reader could not tell a run of many records from
+    /// a reset. What the earlier text alone has of a site that is still there stays.
+    pub(super) fn continue_from(&mut self, earlier: &str) {
+        let samples = earlier.lines().filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name, value.parse().ok()?))
+        });
+        let mut earlier: BTreeMap<&str, f64> = samples.collect();
+        for family in &mut self.families {
+            if family.kind == Kind::Gauge {
+                continue;
+            }
+            for (name, value) in &mut family.samples {
+                *value += earlier.remove(name.as_str()).unwrap_or_default();
+            }
+            let samples = family.samples.iter();
+            let there: HashSet<String> = samples.filter_map(|(name, _)| subject(name)).collect();
+            let is_missing = |name: &str| subject(name).is_some_and(|it| there.contains(&it));
+            let missing = earlier.iter().filter(|(name, _)| is_missing(name));
+            let missing = missing.map(|(name, value)| ((*name).to_owned(), *value));
+            family.samples.extend(missing);
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        let mut out = String::new();
+        for family in &self.families {
+            family.write(&mut out);
+        }
+        if self.dialect == Dialect::OpenMetrics {
+            out.push_str("# EOF\n");
+        }
+        out
+    }
+}
+
+/// The name and the first label of a sample: what it counts and of which site.
+fn subject(sample: &str) -> Option<String> {
+    let (name, labels) = sample.split_once('{')?;
+    let first = labels.split_inclusive('"').take(2);
+    Some([name].into_iter().chain(first).collect())
+}
+
+impl Family {
     pub(super) fn value(&mut self, labels: &[(&str, &str)], value: f64) {
         self.sample("", labels, value);
     }
@@ -95,21 +149,35 @@ impl Text {
     }
 
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        let Self { out, name, .. } = self;
-        let _ = write!(out, "{name}{suffix}");
+        let mut sample = format!("{}{suffix}", self.name);
         for (index, (label, value)) in labels.iter().enumerate() {
             let begin = if index == 0 { '{' } else { ',' };
-            let _ = write!(out, "{begin}{label}=\"{}\"", escaped(value));
+            // Writing to a string cannot fail.
+            let _ = write!(sample, "{begin}{label}=\"{}\"", escaped(value));
         }
-        let end = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(out, "{end} {value}");
+        if !labels.is_empty() {
+            sample.push('}');
+        }
+        self.samples.push((sample, value));
     }
 
-    pub(super) fn finish(mut self) -> String {
-        if self.dialect == Dialect::OpenMetrics {
-            self.out.push_str("# EOF\n");
+    fn write(&self, out: &mut String) {
+        let Self { name, help, .. } = self;
+        // In OpenMetrics a counter's family is named without what its sample's name ends with.
+        let name = match self.dialect {
+            Dialect::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+            Dialect::Classic => name,
+        };
+        let kind = match self.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (sample, value) in &self.samples {
+            let _ = writeln!(out, "{sample} {value}");
         }
-        self.out
     }
 }
 
@@ -127,4 +195,52 @@ fn escaped(value: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(records: u32, statuses: &[(&str, u16, u32)], lag: u32) -> Text {
+        let mut text = Text::new(Dialect::Classic);
+        let acme = [("site", "acme")];
+        text.family(Kind::Counter, "records_total", "Records.", |family| {
+            family.value(&acme, records.into());
+        });
+        text.family(Kind::Gauge, "lag_seconds", "Lag.", |family| {
+            family.value(&acme, lag.into());
+        });
+        text.family(Kind::Counter, "requests_total", "Requests.", |family| {
+            for (site, status, count) in statuses {
+                let status = status.to_string();
+                family.value(&[("site", site), ("status", &status)], (*count).into());
+            }
+        });
+        text
+    }
+
+    #[test]
+    fn counters_go_on_gauges_do_not_and_a_site_that_is_gone_goes() {
+        let statuses = [("acme", 200, 5), ("acme", 429, 2), ("gone", 200, 9)];
+        let old = text(10, &statuses, 30).finish();
+        let mut new = text(3, &[("acme", 200, 1)], 7);
+        new.continue_from(&old);
+        let expected = text(13, &[("acme", 200, 6), ("acme", 429, 2)], 7);
+        assert_eq!(new.finish(), expected.finish());
+    }
+
+    #[test]
+    fn what_is_no_such_text_counts_for_nothing() {
+        for old in [
+            "",
+            "\u{0}\n\n{",
+            "confluence_audit_records_total{site=\"acme\"} many",
+            "# TYPE confluence_audit_records_total counter",
+        ] {
+            let mut new = text(3, &[("acme", 200, 1)], 7);
+            new.continue_from(old);
+            let expected = text(3, &[("acme", 200, 1)], 7);
+            assert_eq!(new.finish(), expected.finish(), "{old:?}");
+        }
+    }
 }

@@ -3,8 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::sum::sum;
-use super::{Dialect, Figures};
+use super::Figures;
 use crate::fs::NewFile;
 use crate::{Error, ErrorKind, Result};
 
@@ -36,7 +35,7 @@ pub fn write(figures: &Figures, path: &Path) -> Result<()> {
     };
     // What cannot be read is written anew.
     let before = std::fs::read_to_string(path).unwrap_or_default();
-    let text = sum(&before, &figures.text(Dialect::Classic));
+    let text = figures.text_after(&before);
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.put().map_err(failed)
 }

@@ -49,9 +49,9 @@ pub async fn dry_run<W: FnMut(&PassSummary)>(
         names.add(site.id.clone(), config);
         let mut on_progress = watch(&site.name);
         let mut found = PassSummary::default();
-        let note = |now: &PassSummary| {
-            found = *now;
-            on_progress(now);
+        let note = |window: &PassSummary| {
+            found.add(window);
+            on_progress(&found);
         };
         let done = count(&site, spool, options, setup.runtime(), note).await;
         drop(on_progress);

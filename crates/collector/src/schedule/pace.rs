@@ -1,7 +1,6 @@
 //! Rate limit of one site: its own token bucket, and one that it shares with all sites of the same
 //! account or app. Responses are counted here by status.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 use super::Bucket;
 use crate::config::{AuthConfig, SiteConfig};
 use crate::credentials::TokenFile;
+use crate::metrics::SiteCounters;
 
 /// The gate before one site's requests.
 #[derive(Debug)]
@@ -20,32 +20,30 @@ pub struct Pace {
     began: Instant,
     own: Mutex<Bucket>,
     shared: Arc<Mutex<Bucket>>,
-    seen: Mutex<Seen>,
-}
-
-/// What a site was answered so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Attempts by status; 0 is no answer.
-    pub statuses: BTreeMap<u16, u64>,
-    /// The service wants no request before this instant.
-    pub closed_until: Duration,
+    counters: Arc<SiteCounters>,
+    closed_until: Mutex<Duration>,
 }
 
 impl Pace {
     /// A gate whose instants are counted from `began`. Sites of one [`account`] share a bucket.
-    pub fn new(began: Instant, own: Bucket, shared: Arc<Mutex<Bucket>>) -> Self {
+    pub fn new(
+        began: Instant,
+        own: Bucket,
+        shared: Arc<Mutex<Bucket>>,
+        counters: Arc<SiteCounters>,
+    ) -> Self {
         Self {
             began,
             own: Mutex::new(own),
             shared,
-            seen: Mutex::default(),
+            counters,
+            closed_until: Mutex::default(),
         }
     }
 
-    /// What was answered so far.
-    pub fn seen(&self) -> Seen {
-        lock(&self.seen).clone()
+    /// The service wants no request before this instant.
+    pub fn closed_until(&self) -> Duration {
+        *lock(&self.closed_until)
     }
 
     fn now(&self) -> Duration {
@@ -64,15 +62,19 @@ impl Gate for Pace {
     }
 
     fn answered(&self, status: Option<u16>, asked: Option<Duration>) {
+        self.counters.answered(status, asked);
         let until = asked.map(|asked| self.now().saturating_add(asked));
-        let mut seen = lock(&self.seen);
-        *seen.statuses.entry(status.unwrap_or(0)).or_default() += 1;
         // One site's limit is not another's, even where they share an account.
         if matches!(status, Some(429 | 503))
             && let Some(until) = until
         {
-            seen.closed_until = seen.closed_until.max(until);
+            let mut closed_until = lock(&self.closed_until);
+            *closed_until = until.max(*closed_until);
         }
+    }
+
+    fn rate_limited(&self, wait: Duration) {
+        Gate::rate_limited(&*self.counters, wait);
     }
 }
 
@@ -98,10 +100,13 @@ pub fn account(site: &SiteConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn pace(rate: f64, shared: &Arc<Mutex<Bucket>>) -> Pace {
-        Pace::new(Instant::now(), Bucket::new(rate, 1.0), Arc::clone(shared))
+        let own = Bucket::new(rate, 1.0);
+        Pace::new(Instant::now(), own, Arc::clone(shared), Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,8 +127,8 @@ mod tests {
         pace.answered(Some(200), Some(Duration::from_mins(9)));
         pace.answered(Some(429), Some(Duration::from_mins(1)));
         pace.answered(None, None);
-        let seen = pace.seen();
-        assert_eq!(seen.statuses, BTreeMap::from([(0, 1), (200, 2), (429, 1)]));
-        assert_eq!(seen.closed_until, Duration::from_mins(1));
+        let counted = pace.counters.requests();
+        assert_eq!(counted, BTreeMap::from([(0, 1), (200, 2), (429, 1)]));
+        assert_eq!(pace.closed_until(), Duration::from_mins(1));
     }
 }

@@ -171,8 +171,8 @@ fn a_site_in_quarantine_is_asked_slowly_and_at_once_after_a_reload() {
     let (begun, _) = play(&mut schedule, Duration::ZERO, 5 * 60 * MINUTE, refuse);
     let begun = begun["site-0"].len();
     assert!((6..=8).contains(&begun), "{begun} passes in five hours");
-    let standing = schedule.standing("site-0").unwrap();
-    assert!(standing.health.is_quarantined());
+    let site = schedule.site("site-0").unwrap();
+    assert!(site.health.is_quarantined());
     let now = 5 * 60 * MINUTE;
     schedule.set_sites(names(1), now);
     assert_eq!(schedule.next(now + SECOND), Next::Begin("site-0".into()));
@@ -185,7 +185,7 @@ fn a_reload_moves_no_site_that_is_well() {
     let well = |_: &str| (SECOND / 10, End::Done);
     play(&mut schedule, Duration::ZERO, 3 * MINUTE, well);
     let due = |schedule: &Schedule| -> Vec<_> {
-        let of = |(name, _): &(Arc<str>, Duration)| schedule.standing(name).unwrap().due;
+        let of = |(name, _): &(Arc<str>, Duration)| schedule.site(name).unwrap().due;
         names(20).iter().map(of).collect()
     };
     let before = due(&schedule);
@@ -195,7 +195,7 @@ fn a_reload_moves_no_site_that_is_well() {
     let same = before.iter().zip(&kept).filter(|(a, b)| a == b).count();
     assert!(same >= 19, "{before:?} {kept:?}");
     schedule.set_sites(names(3), 3 * MINUTE);
-    assert!(schedule.standing("site-7").is_none());
+    assert!(schedule.site("site-7").is_none());
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_site_that_is_postponed_keeps_its_health_and_frees_its_place() {
     assert!(matches!(schedule.next(SECOND), Next::Begin(_)));
     schedule.postpone("site-0", 5 * MINUTE);
     assert_eq!(schedule.next(SECOND), Next::Sleep(5 * MINUTE));
-    assert_eq!(schedule.standing("site-0").unwrap().health, Health::New);
+    assert_eq!(schedule.site("site-0").unwrap().health, Health::New);
 }
 
 #[test]

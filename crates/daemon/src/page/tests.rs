@@ -1,12 +1,15 @@
 //! What the status page says and how, whatever a stranger has put into it.
 
+use std::sync::Arc;
+
+use confluence_audit_collector::delivery::OutputFailure;
 use confluence_audit_collector::metrics::OutputFigures;
 use confluence_audit_collector::spool::Depth;
 use proptest::prelude::*;
 
 use super::*;
 use crate::view::SpoolView;
-use crate::watch::{ConsentNotes, SiteNotes};
+use crate::watch::{ConsentStatus, SiteStatus};
 
 const HOSTILE: &str = "<script>alert(1)</script>\"' onload=x \u{1b}[31m\u{202e}&amp;\n</style>";
 
@@ -33,32 +36,37 @@ fn site(name: &str) -> SiteView {
     SiteView {
         name: name.to_owned(),
         next: Some(Duration::from_secs(12)),
-        notes: SiteNotes::default(),
+        counters: Arc::default(),
+        status: SiteStatus::default(),
     }
 }
 
 /// A page on which a stranger's text stands wherever it can.
 fn view_of(text: &str) -> View {
-    let trouble = || Trouble {
+    let error = || LastError {
         at: now(),
         message: text.to_owned(),
         remedy: text.to_owned(),
     };
     let mut site = site(text);
-    site.notes.trouble = Some(trouble());
-    site.notes.consent = Some(ConsentNotes {
+    site.status.last_error = Some(error());
+    site.status.consent = Some(ConsentStatus {
         ends: now(),
         warning: Some(text.to_owned()),
     });
     let mut view = view(vec![site]);
-    view.refused = Some(trouble());
+    view.refused = Some(error());
     view.outputs = vec![OutputView {
-        shown: text.to_owned(),
+        display_name: text.to_owned(),
         figures: OutputFigures {
             name: text.to_owned(),
             ..OutputFigures::default()
         },
-        trouble: Some((text.to_owned(), text.to_owned())),
+        failure: Some(OutputFailure {
+            message: text.to_owned(),
+            remedy: text.to_owned(),
+            is_final: false,
+        }),
     }];
     view
 }
