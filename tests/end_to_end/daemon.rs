@@ -114,6 +114,9 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
     insert(&site.sim, 5);
     daemon.until_lines(305);
     assert_eq!(daemon.figure("records_total{site=\"acme\"}"), Some(2_010.0));
+    daemon.until("an output's counts go on through a reload", |daemon| {
+        (daemon.sum("output_records_total") == 2_310.0).then_some(())
+    });
     daemon.end();
 
     let read = |path| fs::read_to_string(path).unwrap();

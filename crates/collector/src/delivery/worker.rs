@@ -281,6 +281,7 @@ impl OutputWorker {
         if is_cut || blocked.is_some() || seq < last {
             return Ok(Batch::Delivered);
         }
+        let blocked = None;
         Ok(Batch::Drained { commits, blocked })
     }
 
