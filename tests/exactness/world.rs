@@ -121,7 +121,7 @@ impl World {
             .unwrap();
         let waited = runtime.block_on(self.waiting());
         let dead = Arc::new(AtomicBool::new(false));
-        let run = until_dead(&dead, self.run(jobs, death, dead.clone()));
+        let run = Box::pin(until_dead(&dead, self.run(jobs, death, dead.clone())));
         let ended = runtime.block_on(async {
             match death {
                 Death::AtAwait { polls } => at_most(polls, run).await.flatten(),
