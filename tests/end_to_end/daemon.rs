@@ -115,7 +115,7 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
     daemon.until_lines(305);
     assert_eq!(daemon.figure("records_total{site=\"acme\"}"), Some(2_010.0));
     daemon.until("an output's counts go on through a reload", |daemon| {
-        (daemon.sum("output_records_total") == 2_310.0).then_some(())
+        ((daemon.sum("output_records_total") - 2_310.0).abs() < 0.5).then_some(())
     });
     daemon.end();
 
