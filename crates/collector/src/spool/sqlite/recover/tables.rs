@@ -29,7 +29,7 @@ pub(super) fn keep_what_is_whole(
     source: &Connection,
     target: &Connection,
 ) -> Result<Recovered, StoreError> {
-    let copy = |table, columns| copy_rows(source, target, table, columns);
+    let copy = |table| copy_rows(source, target, table);
     let mut done = Recovered::default();
 
     let has_sites = is_whole(source, "site", check_sites);
@@ -43,7 +43,7 @@ pub(super) fn keep_what_is_whole(
     };
 
     if has_sites {
-        done.sites = copy("site", 6)?;
+        done.sites = copy("site")?;
     } else {
         done.lost.push(
             "how far all sites were read: the next run begins with the first record that each \
@@ -54,13 +54,13 @@ pub(super) fn keep_what_is_whole(
     // A time of reading again that is lost is taken once more, which delivers nothing twice, and
     // an address is looked up again.
     if has_sites && is_whole(source, "reread", |_, _| Ok(())) {
-        copy("reread", 3)?;
+        copy("reread")?;
     }
     if is_whole(source, "address", check_addresses) {
-        copy("address", 3)?;
+        copy("address")?;
     }
     if has_outputs {
-        done.outputs = copy("output", 4)?;
+        done.outputs = copy("output")?;
     } else {
         done.lost.push(
             "the positions of all outputs: each gets again everything that is still spooled"
@@ -68,13 +68,13 @@ pub(super) fn keep_what_is_whole(
         );
     }
     if has_counts {
-        done.counts = copy("ledger", 5)?;
+        done.counts = copy("ledger")?;
     } else if has_sites {
         done.lost
             .push("all counts: what is read again of the last days is delivered again".to_owned());
     }
     if has_records {
-        copy("chunk", 7)?;
+        copy("chunk")?;
     }
 
     let end = last_number(target, sequence)?;
@@ -132,14 +132,10 @@ fn check_site_numbers(
     Ok(())
 }
 
-/// Copies all rows of a table with so many columns; how many there were.
-fn copy_rows(
-    source: &Connection,
-    target: &Connection,
-    table: &str,
-    columns: usize,
-) -> Result<u64, StoreError> {
+/// Copies all rows of a table; how many there were.
+fn copy_rows(source: &Connection, target: &Connection, table: &str) -> Result<u64, StoreError> {
     let mut select = source.prepare(&format!("SELECT * FROM {table}"))?;
+    let columns = select.column_count();
     let values = vec!["?"; columns].join(", ");
     let mut insert = target.prepare(&format!("INSERT INTO {table} VALUES ({values})"))?;
     let mut rows = select.query([])?;
