@@ -47,6 +47,18 @@ async fn page(fixture: &str) -> Page {
     site.client().audit(&AuditQuery::new()).await.unwrap()
 }
 
+#[tokio::test]
+async fn a_byte_that_is_not_utf8_is_replaced_and_costs_no_record() {
+    let page = page("audit/not-utf8").await;
+    let lines: Vec<&str> = page.records.iter().map(RawRecord::as_str).collect();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("H\u{fffd}fen"), "{}", lines[0]);
+    assert_eq!(
+        page.records[0].time().unwrap().as_millis(),
+        1_767_261_600_000
+    );
+}
+
 macro_rules! decoded {
     ($($test:ident: $fixture:literal,)*) => {
         $(
