@@ -49,7 +49,7 @@ async fn page(fixture: &str) -> Page {
 
 #[tokio::test]
 async fn a_byte_that_is_not_utf8_is_replaced_and_costs_no_record() {
-    let page = page("audit/not-utf8").await;
+    let page = page("errors/200-not-utf8").await;
     let lines: Vec<&str> = page.records.iter().map(RawRecord::as_str).collect();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("H\u{fffd}fen"), "{}", lines[0]);

@@ -93,8 +93,11 @@ fn every_fixture_of_an_error_is_in_the_table() {
             .iter()
             .all(|(case, ..)| format!("errors/{case}") != *name)
     });
-    // An answer that can be read.
-    assert_eq!(missing, ["errors/200-page-numbers-odd"]);
+    // Answers that can be read.
+    assert_eq!(
+        missing,
+        ["errors/200-not-utf8", "errors/200-page-numbers-odd"]
+    );
 }
 
 #[tokio::test]

@@ -44,10 +44,12 @@ impl Page {
         if let Some((records, answer)) = split(body) {
             return Ok(answer.into_page(records, server_time));
         }
-        if let Err(error) = std::str::from_utf8(body) {
-            // One byte must not cost the records of a page.
-            let text = String::from_utf8_lossy(body).into_owned();
-            let page = Self::parse(&Bytes::from(text), server_time)?;
+        // One byte must not cost the records of a page. What is no page either way is told of as it
+        // came.
+        if let Err(error) = std::str::from_utf8(body)
+            && let text = String::from_utf8_lossy(body).into_owned()
+            && let Ok(page) = Self::parse(&Bytes::from(text), server_time)
+        {
             let marked = page.records.iter();
             let marked = marked.filter(|record| record.as_str().contains('\u{fffd}'));
             let first = marked.clone().find_map(RawRecord::time);
