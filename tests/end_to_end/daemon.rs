@@ -68,7 +68,7 @@ fn the_metrics_are_what_the_site_has_seen_and_served() {
     assert!((0.0..600.0).contains(&lag), "{lag}");
 
     let page = daemon.get("/").1;
-    assert!(page.contains("All is well"), "{page}");
+    assert!(page.contains("Healthy"), "{page}");
     // A page of another site could have its own name lead to loopback.
     let (status, body) = daemon.ask("/metrics", "evil.example");
     assert!(status.contains("421"), "{status}");
@@ -136,7 +136,7 @@ fn a_site_that_refuses_goes_into_quarantine_and_a_new_token_and_a_signal_bring_i
     daemon.heard("STATUS=1 sites: 0 well, 1 in quarantine (acme)");
     assert_eq!(daemon.figure("site_quarantined{site=\"acme\"}"), Some(1.0));
     let page = daemon.get("/").1;
-    assert!(page.contains("in quarantine") && page.contains("What to do:"));
+    assert!(page.contains("suspended") && page.contains("What to do:"));
     assert!(page.contains("1 site needs you"), "{page}");
     assert_eq!(
         daemon.log().matches("WARN site acme").count(),

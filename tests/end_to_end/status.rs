@@ -23,8 +23,8 @@ fn status_says_how_far_a_site_is_read_and_what_waits() {
     site.fetch().expect(0);
     let text = site.ask(&["status"]).expect(0).stdout;
     assert!(text.contains("read up to "), "{text}");
-    assert!(text.contains("last pass "), "{text}");
-    assert!(text.contains("nothing waiting"), "{text}");
+    assert!(text.contains("last run "), "{text}");
+    assert!(text.contains("backlog none"), "{text}");
 
     let status = json(&site.ask(&["status", "--json"]).expect(0).stdout);
     let told = &status["sites"][0];
@@ -43,8 +43,8 @@ fn status_says_when_a_consent_ends() {
     consent.paste(&[], |callback| callback).expect(0);
     let status = |args: &[&str]| consent.collect(args).expect(0).stdout;
     let text = status(&["status"]);
-    assert!(text.contains("consent of "), "{text}");
-    assert!(text.contains("unused until "), "{text}");
+    assert!(text.contains("authorization of "), "{text}");
+    assert!(text.contains(", unused "), "{text}");
     let told = &json(&status(&["status", "--json"]))["sites"][0]["consent"];
     assert!(
         told["ends_unused"].as_str() < told["ends"].as_str(),
@@ -67,7 +67,10 @@ fn status_says_why_the_last_pass_failed_what_came_late_and_what_each_hour_brough
     });
     site.fetch().expect(0);
     let text = site.ask(&["status"]).expect(0).stdout;
-    assert!(text.contains("3 of 303 records came late, by "), "{text}");
+    assert!(
+        text.contains("3 of 303 records arrived late, by "),
+        "{text}"
+    );
     assert!(text.contains("records an hour, last day: "), "{text}");
     assert!(!text.contains("FAILED"), "{text}");
     let status = json(&site.ask(&["status", "--json"]).expect(0).stdout);

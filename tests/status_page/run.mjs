@@ -55,7 +55,7 @@ page.on('dialog', (dialog) => {
 
 await look('/?refresh=off', 'page');
 const text = await page.textContent('body');
-for (const words of ['in quarantine', 'failing', 'well', 'What to do:', 'takes nothing']) {
+for (const words of ['suspended', 'failing', 'healthy', 'What to do:']) {
   assert.ok(text.includes(words), `${words} is missing in ${text}`);
 }
 assert.ok(text.includes('<script>document.title'), 'what a stranger wrote is shown as it is');
@@ -76,7 +76,7 @@ child.kill('SIGHUP');
 await until((text) => !text.includes('initech') && !/spool_records [1-9]/.test(text));
 await again(async () => {
   await page.goto(`${url}/`);
-  return (await page.title()).startsWith('All 2 sites are well');
+  return (await page.title()).startsWith('All 2 sites are healthy');
 });
 await look('/', 'well');
 assert.equal(await page.evaluate(() => document.querySelectorAll('script').length), 0);
@@ -244,5 +244,5 @@ async function keyboard() {
       }),
     );
   }
-  assert.deepEqual(reached, ['Renew it solid', 'Metrics solid']);
+  assert.deepEqual(reached, ['Resume refresh solid', 'Metrics solid']);
 }

@@ -128,11 +128,11 @@ async fn verify(place: &Place) -> Result<(), Failure> {
     if problems.is_empty() {
         let overview = spool.overview().await?;
         return say(&format!(
-            "the state in {} is sound: {} sites, {} outputs, {}",
+            "the state in {} is sound: {} sites, {} outputs, backlog {}",
             place.shown(),
             overview.sites.len(),
             overview.outputs.len(),
-            waiting(overview.depth)
+            backlog(overview.depth)
         ));
     }
     Err(Error::new(
@@ -246,9 +246,10 @@ async fn choose<'a>(
     })
 }
 
-pub(crate) fn waiting(depth: Depth) -> String {
+/// What outputs have not confirmed yet, in words.
+pub(crate) fn backlog(depth: Depth) -> String {
     match depth.records {
-        0 => "nothing".to_owned(),
+        0 => "none".to_owned(),
         1 => format!("1 record ({})", show_size(depth.bytes)),
         records => format!("{records} records ({})", show_size(depth.bytes)),
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::options::SiteArgs;
 use crate::report::{Failure, say};
 use crate::settings;
-use crate::state::{span, waiting};
+use crate::state::{backlog, span};
 
 pub(crate) async fn run(args: &SiteArgs, as_json: bool) -> Result<(), Failure> {
     let setup = settings::read(args)?;
@@ -44,7 +44,7 @@ fn text_of_site(site: &SiteStatus, now: Timestamp) -> Vec<String> {
         None => "  never read".to_owned(),
     });
     if let Some(at) = site.last_pass() {
-        text.push(format!("  last pass {} ago ({at})", span(at, now)));
+        text.push(format!("  last run {} ago ({at})", span(at, now)));
     }
     if let Some(last) = &site.last {
         text.extend(text_of_last(last, now));
@@ -60,7 +60,7 @@ fn text_of_site(site: &SiteStatus, now: Timestamp) -> Vec<String> {
         None => {}
         Some(Ok(kept)) => {
             text.push(format!(
-                "  consent of {} lasts until {}, unused until {}",
+                "  authorization of {} expires {}, unused {}",
                 day(kept.consent.given_at),
                 day(kept.ends()),
                 day(kept.ends_unused().min(kept.ends()))
@@ -118,7 +118,7 @@ fn text_of_last(last: &LastPass, now: Timestamp) -> Vec<String> {
         let by = span(Timestamp::from_millis(0), by);
         let (late, records) = (last.late, last.records);
         text.push(format!(
-            "  {late} of {records} records came late, by {by} at most"
+            "  {late} of {records} records arrived late, by {by} at most"
         ));
     }
     text
@@ -137,13 +137,13 @@ fn plot(hours: &[u32]) -> String {
 
 fn text_of(overview: &Overview) -> Vec<String> {
     let mut text = vec![format!(
-        "spool: {} waiting, {} on disk",
-        waiting(overview.depth),
+        "spool: backlog {}, {} on disk",
+        backlog(overview.depth),
         show_size(overview.size)
     )];
     text.extend(overview.outputs.iter().map(|output| {
         let name = printable(output.name.as_str(), 4096);
-        format!("output {name}: {} waiting", waiting(output.waiting))
+        format!("output {name}: backlog {}", backlog(output.waiting))
     }));
     text
 }

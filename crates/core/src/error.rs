@@ -133,7 +133,7 @@ impl ErrorKind {
             }
             Self::TooLarge => "Ask for fewer records a page.",
             Self::Paging => {
-                "The service's pages lead in a circle: try again, and report the message if it \
+                "The service's pages have no end: try again, and report the message if it \
                  happens again. Nothing was skipped."
             }
             Self::RateLimited => {

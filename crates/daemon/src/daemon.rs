@@ -326,7 +326,7 @@ impl Daemon<'_> {
         let due = schedule.and_then(|schedule| schedule.due);
         let again = due.unwrap_or_default().saturating_sub(self.watch.now());
         let then = if health.is_quarantined() {
-            "it is in quarantine and tried rarely until a person has acted; SIGHUP has it tried \
+            "it is suspended and tried only now and then until a person has acted; SIGHUP has it tried \
              at once"
         } else {
             "it is tried again"
@@ -403,7 +403,7 @@ impl Daemon<'_> {
             let named = quarantined[..quarantined.len().min(5)].join(", ");
             let more = if quarantined.len() > 5 { ", …" } else { "" };
             let count = quarantined.len();
-            parts.push(format!("{count} in quarantine ({named}{more})"));
+            parts.push(format!("{count} suspended ({named}{more})"));
         }
         if self.was_full {
             parts.push("the spool is full".to_owned());

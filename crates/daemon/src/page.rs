@@ -63,12 +63,12 @@ impl State {
     /// Its sign, its word, and its class in the style.
     fn label(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Quarantined => ("✕", "in quarantine", "bad"),
+            Self::Quarantined => ("✕", "suspended", "bad"),
             Self::Failing => ("!", "failing", "worse"),
-            Self::Expiring => ("!", "consent ends", "worse"),
+            Self::Expiring => ("!", "authorization expires", "worse"),
             Self::Late => ("!", "late", "worse"),
             Self::New => ("…", "not read yet", "new"),
-            Self::Well => ("✓", "well", "good"),
+            Self::Well => ("✓", "healthy", "good"),
         }
     }
 }
@@ -115,12 +115,12 @@ fn footer(view: &View, refreshes: bool) -> Markup {
     html! {
         footer {
             p {
-                "This page is of " (instant(view.now)) ". "
+                "As of " (instant(view.now)) ". "
                 @if refreshes {
-                    "It is renewed every " (REFRESH) " seconds. "
-                    a href={ "/?" (STILL) } { "Hold it still" }
+                    "Refreshes every " (REFRESH) " seconds. "
+                    a href={ "/?" (STILL) } { "Pause refresh" }
                 } @else {
-                    "It stays as it is. " a href="/" { "Renew it" }
+                    "Refresh is paused. " a href="/" { "Resume refresh" }
                 }
             }
             p {
@@ -148,9 +148,12 @@ fn verdict(view: &View, sites: &[(State, &SiteView)]) -> (&'static str, String) 
         format!("{n} {what}{s} {verb}")
     };
     if needs > 0 {
-        ("bad", of(needs, "site", "needs you", "need you"))
+        (
+            "bad",
+            of(needs, "site", "needs attention", "need attention"),
+        )
     } else if broken > 0 {
-        ("bad", of(broken, "output", "takes nothing", "take nothing"))
+        ("bad", of(broken, "output", "is failing", "are failing"))
     } else if view.spool.as_ref().is_some_and(|spool| spool.is_full) {
         ("bad", "The spool is full".to_owned())
     } else if failing > 0 {
@@ -166,9 +169,9 @@ fn verdict(view: &View, sites: &[(State, &SiteView)]) -> (&'static str, String) 
             of(new, "site", "is not read yet", "are not read yet"),
         )
     } else if all == 1 {
-        ("good", "All is well".to_owned())
+        ("good", "Healthy".to_owned())
     } else {
-        ("good", format!("All {all} sites are well"))
+        ("good", format!("All {all} sites are healthy"))
     }
 }
 
@@ -182,10 +185,10 @@ fn totals(view: &View) -> String {
     let mut text = format!("{} records in the last 24 hours", grouped(day));
     if let Some(spool) = &view.spool {
         let _ = match spool.depth.records {
-            0 => write!(text, " · nothing waits for outputs"),
+            0 => write!(text, " · no backlog"),
             records => write!(
                 text,
-                " · {} records ({} of {}) wait for outputs",
+                " · backlog {} records ({} of {})",
                 grouped(records),
                 show_size(spool.depth.bytes),
                 show_size(spool.limit)
@@ -246,11 +249,11 @@ fn site_item(state: State, site: &SiteView, now: Timestamp) -> Markup {
             dl {
                 (fact("Lag", lag(site, now)))
                 (fact("Last success", ago(status.last_success, now)))
-                (fact("Next pass", next(site)))
+                (fact("Next run", next(site)))
                 (fact("24 hours", grouped(total)))
-                (fact("Late", late(&site.counters.late())))
+                (fact("Late arrivals", late(&site.counters.late())))
                 @if let Some(consent) = &status.consent {
-                    (fact("Consent ends", consent_ends(consent.ends, now)))
+                    (fact("Authorization expires", consent_ends(consent.ends, now)))
                 }
             }
             @if let Some(error) = &status.last_error { (last_error(error, now)) }
@@ -359,8 +362,8 @@ fn output_item(output: &OutputView) -> Markup {
     let figures = &output.figures;
     let counters = &figures.counters;
     let label = match (&output.failure, figures.waiting.records) {
-        (Some(_), _) => ("✕", "takes nothing", "bad"),
-        (None, 0) => ("✓", "has everything", "good"),
+        (Some(_), _) => ("✕", "failing", "bad"),
+        (None, 0) => ("✓", "up to date", "good"),
         (None, _) => ("…", "catching up", "new"),
     };
     let (_, _, class) = label;
@@ -373,12 +376,12 @@ fn output_item(output: &OutputView) -> Markup {
         li class=(class) {
             (heading(&printable(&output.display_name, 500), label))
             dl {
-                (fact("Waiting", waiting))
-                (fact("For", figures.oldest.map_or("–".to_owned(), long)))
+                (fact("Backlog", waiting))
+                (fact("Oldest", figures.oldest.map_or("–".to_owned(), long)))
                 (fact("Delivered", grouped(counters.records.get())))
                 (fact("Failures", grouped(counters.failures.get())))
                 (fact("Refused", grouped(counters.dead_letters.get())))
-                (fact("Unfit", grouped(counters.unfit.get())))
+                (fact("Mapping errors", grouped(counters.unfit.get())))
             }
             @if let Some(failed) = &output.failure {
                 (failure(&failed.message, &failed.remedy, None))

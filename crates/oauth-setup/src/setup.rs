@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let app = OAuthApp::new(auth, &args.client_id, client_secret.clone());
     let states = AuthorizationStates::new(&client_secret, args.redirect_uri.as_str());
     let code = ask(args, &app, &states, &mut lines).await?;
-    say("The consent has come. Exchanging its code …");
+    say("Authorization received. Exchanging its code …");
 
     let http = Http::builder()
         .user_agent(concat!("confluence-audit/", env!("CARGO_PKG_VERSION")))

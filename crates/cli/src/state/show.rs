@@ -5,7 +5,7 @@ use confluence_audit_collector::spool::{Depth, Overview, SiteOverview, Spool, Sq
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
-use super::{Place, say, span, waiting};
+use super::{Place, backlog, say, span};
 use crate::report::Failure;
 
 pub(super) async fn show(place: &Place, as_json: bool) -> Result<(), Failure> {
@@ -36,13 +36,13 @@ fn text_of(place: &Place, overview: &Overview) -> Vec<String> {
         text.push(format!("site {}", printable(&id, 400)));
         text.extend(site_text(site, now));
     }
-    text.push(format!("spool: {}", waiting(overview.depth)));
+    text.push(format!("spool: backlog {}", backlog(overview.depth)));
     for output in &overview.outputs {
         text.push(format!(
-            "output {}\n  confirmed up to record {}; still to get: {}",
+            "output {}\n  confirmed up to record {}; backlog {}",
             printable(output.name.as_str(), 4096),
             output.seq,
-            waiting(output.waiting)
+            backlog(output.waiting)
         ));
     }
     text
@@ -54,7 +54,10 @@ fn site_text(site: &SiteOverview, now: Timestamp) -> Vec<String> {
         None => "  never read: the next run begins with its first record".to_owned(),
     }];
     if let Some(from) = site.state.counted_from {
-        text.push(format!("  counted from {from} on: {} counts", site.counts));
+        text.push(format!(
+            "  dedup window from {from} on: {} counts",
+            site.counts
+        ));
     }
     for (step, done) in &site.state.rereads {
         let step = printable(step, 40);

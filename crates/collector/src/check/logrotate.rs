@@ -100,8 +100,9 @@ impl Rotation {
     pub(super) fn faults(&self) -> Vec<(String, &'static str)> {
         // The last one counts where two contradict each other.
         let on = |yes: &str, no: &str| {
-            let said = self.directives.iter().rev();
-            said.map(String::as_str)
+            let directives = self.directives.iter().rev();
+            directives
+                .map(String::as_str)
                 .find(|word| *word == yes || *word == no)
                 == Some(yes)
         };

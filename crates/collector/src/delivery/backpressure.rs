@@ -46,12 +46,12 @@ fn full(waiting: u64, limit: u64, outputs: &[OutputStatus]) -> Error {
         output = %behind,
         waiting,
         limit,
-        "the spool is full: collecting waits until the output takes what it lacks"
+        "the spool is full: reading waits until the output works again"
     );
     Error::new(
         ErrorKind::SpoolFull,
         format!("the spool is full: {waiting} wait for {behind}, and the limit is {limit}"),
-        "Mend that output, or take it out of the configuration: the next run delivers what \
+        "Fix that output: the next run delivers what \
          waits and goes on reading where this one stopped. Nothing is lost for as long as the \
          site keeps its records; [state] spool_limit lets more of them wait here.",
     )

@@ -102,7 +102,7 @@ impl OutputWorker {
         if let Some(failure) = &self.failure {
             tracing::warn!(
                 output = %self.name(),
-                "{}; what it lacks waits in the spool, and all else goes on",
+                "{}; its backlog waits in the spool, and all else goes on",
                 failure.error
             );
         }
@@ -213,7 +213,7 @@ impl OutputWorker {
 
     fn recover(&mut self, progress: &Progress) {
         if self.failure.take().is_some() {
-            tracing::info!(output = %self.name(), "the output takes records again");
+            tracing::info!(output = %self.name(), "the output works again");
             progress.update(self.index, |status| status.failure = None);
         }
     }

@@ -238,7 +238,7 @@ fn verdict(item: &Created, answer: &Response, later: &mut Option<Error>) -> Resu
                 answer.error(
                     ErrorKind::OutputUnavailable,
                     &format!("did not take all documents now ({status}): {}", reason()),
-                    "Nothing is lost: what it lacks waits in the spool. See to the cluster's load.",
+                    "Nothing is lost: its backlog waits in the spool. See to the cluster's load.",
                 )
             });
             Verdict::Later
@@ -268,10 +268,10 @@ fn reason(error: Option<&Value>) -> String {
     let mut layer = error;
     while let Some(error) = layer {
         let kind = error["type"].as_str().unwrap_or("error");
-        let said = error["reason"].as_str().or(error.as_str()).unwrap_or("");
+        let reason = error["reason"].as_str().or(error.as_str()).unwrap_or("");
         let link = if text.is_empty() { "" } else { "; " };
         // Writing to a string cannot fail.
-        let _ = write!(text, "{link}{kind}: {said}");
+        let _ = write!(text, "{link}{kind}: {reason}");
         layer = error.get("caused_by");
     }
     text

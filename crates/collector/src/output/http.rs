@@ -199,6 +199,8 @@ impl Protocol for Http {
         };
         let answer = self.client.send(request).await?;
         match answer.status.as_u16() {
+            // A gateway's sign-in page is no confirmation.
+            200..=299 if answer.is_html() => Err(answer.failure()),
             200..=299 => Ok(Outcome::accepted(entries)),
             400 | 413 | 422 => Ok(Outcome::Refused(answer.refusal())),
             409 => Err(answer.error(

@@ -127,11 +127,26 @@ impl Protocol for Otlp {
             400 | 413 => return Ok(Outcome::Refused(answer.refusal())),
             _ => return Err(answer.failure()),
         }
-        let said = ExportLogsServiceResponse::decode(answer.body.clone());
-        let partial = said.map_err(|_| answer.failure())?.partial_success;
-        let rejected = partial.as_ref().map_or(0, |it| it.rejected_log_records);
+        if answer.is_html() {
+            return Err(answer.failure());
+        }
+        let response = ExportLogsServiceResponse::decode(answer.body.clone());
+        let partial = match response {
+            Ok(response) => response.partial_success,
+            // The status has confirmed: to send the same again would not make it readable.
+            Err(_) => {
+                tracing::warn!(
+                    peer = self.client.config().display_name(),
+                    "the collector accepted records with an answer that is not protobuf"
+                );
+                None
+            }
+        };
+        let rejected = partial
+            .as_ref()
+            .map_or(0, |partial| partial.rejected_log_records);
         let (Some(partial), 1..) = (&partial, rejected) else {
-            if let Some(warning) = partial.filter(|it| !it.error_message.is_empty()) {
+            if let Some(warning) = partial.filter(|partial| !partial.error_message.is_empty()) {
                 let text = answer.quote(&warning.error_message);
                 tracing::warn!(
                     peer = self.client.config().display_name(),
@@ -141,10 +156,10 @@ impl Protocol for Otlp {
             return Ok(Outcome::accepted(entries));
         };
         let all = entries.len();
-        let said = answer.quote(&partial.error_message);
+        let message = answer.quote(&partial.error_message);
         let refusal = Refusal {
             status: answer.status.as_u16(),
-            reason: format!("{rejected} of {all} records were refused: {said}"),
+            reason: format!("{rejected} of {all} records were refused: {message}"),
             doubtful: usize::try_from(rejected).is_ok_and(|rejected| rejected < all),
         };
         Ok(Outcome::Each(vec![Verdict::Refused(refusal); all], None))

@@ -241,9 +241,12 @@ impl<P: Protocol> Service<P> {
         ids: &[String],
         planned: Option<&Planned>,
     ) -> Option<Planned> {
-        let holds = |it: &Planned| {
-            let last = it.records.checked_sub(1).and_then(|last| ids.get(last));
-            last == Some(&it.last)
+        let holds = |planned: &Planned| {
+            let last = planned
+                .records
+                .checked_sub(1)
+                .and_then(|last| ids.get(last));
+            last == Some(&planned.last)
         };
         if !self.protocol.repeats_requests() || planned.is_some_and(holds) {
             return None;

@@ -117,7 +117,7 @@ pub(crate) struct SplunkHec {
 
 /// What Splunk answers.
 #[derive(Deserialize)]
-struct Said {
+struct Reply {
     code: u32,
     #[serde(rename = "ackId")]
     ack: Option<u64>,
@@ -202,8 +202,9 @@ impl SplunkHec {
             if !answer.status.is_success() {
                 return Err(failure(&answer));
             }
-            let said: Value = serde_json::from_slice(&answer.body).map_err(|_| answer.failure())?;
-            if said["acks"][ack.to_string()] == true {
+            let reply: Value =
+                serde_json::from_slice(&answer.body).map_err(|_| answer.failure())?;
+            if reply["acks"][ack.to_string()] == true {
                 return Ok(());
             }
             if waited >= patience {
@@ -230,8 +231,8 @@ impl Protocol for SplunkHec {
     async fn check(&mut self) -> Result<String> {
         // Without an event nothing is changed, and a token that is not good is told first.
         let answer = self.client.send(self.post("event", Vec::new())?).await?;
-        match said(&answer) {
-            Some(Said { code: 5, .. }) => {
+        match reply(&answer) {
+            Some(Reply { code: 5, .. }) => {
                 let name = self.config.display_name();
                 Ok(format!("{name} takes events with this token"))
             }
@@ -247,10 +248,10 @@ impl Protocol for SplunkHec {
         let body = self.body(entries)?;
         let answer = self.client.send(self.post("event", body)?).await?;
         if answer.status.is_success() {
-            let said = said(&answer).filter(|said| said.code == 0);
-            let said = said.ok_or_else(|| answer.failure())?;
+            let reply = reply(&answer).filter(|reply| reply.code == 0);
+            let reply = reply.ok_or_else(|| answer.failure())?;
             if let Some(patience) = self.config.ack {
-                let ack = said.ack.ok_or_else(|| {
+                let ack = reply.ack.ok_or_else(|| {
                     answer.error(
                         ErrorKind::OutputCreate,
                         "gave no number to be acknowledged",
@@ -264,13 +265,13 @@ impl Protocol for SplunkHec {
         if answer.status == 413 {
             return Ok(Outcome::Refused(answer.refusal()));
         }
-        match said(&answer) {
+        match reply(&answer) {
             // The number counts what was read before: of an event that cannot be read the ones
             // before it, of another itself, too.
-            Some(Said {
+            Some(Reply {
                 code: 6, invalid, ..
             }) => Ok(blamed(&answer, invalid)),
-            Some(Said {
+            Some(Reply {
                 code: 12 | 13 | 15,
                 invalid,
                 ..
@@ -283,7 +284,7 @@ impl Protocol for SplunkHec {
     }
 }
 
-fn said(answer: &Response) -> Option<Said> {
+fn reply(answer: &Response) -> Option<Reply> {
     serde_json::from_slice(&answer.body).ok()
 }
 
@@ -296,7 +297,7 @@ fn blamed(answer: &Response, number: Option<usize>) -> Outcome {
 
 /// What a refusal means that is not for an event's sake.
 fn failure(answer: &Response) -> Error {
-    let remedy = match said(answer).map(|said| said.code) {
+    let remedy = match reply(answer).map(|reply| reply.code) {
         Some(7) => "Let the token write to this output's index.",
         Some(10 | 11 | 14) => {
             "Turn on indexer acknowledgement for the token, or leave out `ack`: only one of the \

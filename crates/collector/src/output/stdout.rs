@@ -113,7 +113,7 @@ impl Output for StdoutOutput {
 
 fn failed(lines: usize, error: io::Error) -> Error {
     let message = if error.kind() == io::ErrorKind::BrokenPipe {
-        "whoever read standard output has gone".to_owned()
+        "standard output was closed by its reader (broken pipe)".to_owned()
     } else {
         format!("writing {lines} lines to standard output failed")
     };
@@ -183,7 +183,7 @@ mod tests {
         let entries = [Entry::example("a", 1), Entry::example("b", 2)];
         let error = output.deliver(&entries, None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
-        assert!(error.to_string().contains("has gone"), "{error}");
+        assert!(error.to_string().contains("broken pipe"), "{error}");
     }
 
     /// A reader that takes everything, sometimes slowly.

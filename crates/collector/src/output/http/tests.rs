@@ -17,6 +17,8 @@ struct Receiver {
     keys: HashSet<String>,
     remembers: bool,
     framing: Option<Framing>,
+    /// A gateway stands before it, and asks to sign in.
+    signs_in: bool,
 }
 
 impl Handler for Receiver {
@@ -29,6 +31,9 @@ impl Handler for Receiver {
         assert_eq!(asked.headers["x-kind"], "audit");
         if asked.method == Method::HEAD {
             return (405, Bytes::new());
+        }
+        if self.signs_in {
+            return (200, "\n<HTML><form>Sign in</form></HTML>".into());
         }
         assert_eq!(asked.method, Method::PUT);
         assert_eq!(asked.uri, "/in?stream=a");
@@ -154,4 +159,19 @@ async fn a_request_is_made_again_of_the_same_records_when_more_wait_after_a_cras
     let next = output.deliver(&entries[4..], Some(&next.checkpoint)).await;
     assert_eq!(next.unwrap().lines, 5);
     assert_eq!(place.server.handler.lock().unwrap().lines.len(), 9);
+}
+
+#[tokio::test]
+async fn a_gateways_sign_in_page_with_status_200_confirms_nothing() {
+    let place = remembering().await;
+    place.server.handler.lock().unwrap().signs_in = true;
+    let mut output = place.output();
+    output.prepare().await.unwrap();
+    let entry = Entry::example(r#"{"n":1}"#, 7);
+    let error = output.deliver(&[entry.clone()], None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutputUnavailable, "{error}");
+    place.server.handler.lock().unwrap().signs_in = false;
+    let done = output.deliver(&[entry], None).await.unwrap();
+    assert_eq!(done.lines, 1);
+    assert_eq!(place.server.handler.lock().unwrap().lines.len(), 1);
 }

@@ -13,6 +13,8 @@ struct Collector {
     resources: Vec<Resource>,
     /// So many of the next request's are refused.
     rejects: i64,
+    /// What it answers once it has taken the records, in place of what the protocol says.
+    answers: Option<&'static str>,
 }
 
 fn body(record: &LogRecord) -> String {
@@ -41,6 +43,9 @@ impl Handler for Collector {
             return (400, "poison".into());
         }
         self.records.extend(records);
+        if let Some(text) = self.answers {
+            return (200, text.into());
+        }
         let partial_success = (self.rejects > 0).then(|| ExportLogsPartialSuccess {
             rejected_log_records: self.rejects,
             error_message: "too \u{1b}old".to_owned(),
@@ -99,6 +104,26 @@ async fn a_record_has_its_own_time_site_and_id() {
         [id, attribute("confluence.site.name", name)]
     };
     assert_eq!(sites, [site("0a1b", "acme"), site("ff", "other")]);
+}
+
+#[tokio::test]
+async fn records_that_a_success_has_confirmed_are_not_sent_again_for_its_words() {
+    for answer in ["{\"partialSuccess\":{}}", "ok", " "] {
+        let place = collector().await;
+        place.server.handler.lock().unwrap().answers = Some(answer);
+        let mut output = place.output();
+        output.prepare().await.unwrap();
+        let entry = Entry::example(r#"{"n":1}"#, 7);
+        let done = output.deliver(&[entry], None).await.unwrap();
+        assert_eq!((done.lines, done.dead), (1, 0), "{answer}");
+    }
+    // A gateway's page is nobody's confirmation.
+    let place = collector().await;
+    place.server.handler.lock().unwrap().answers = Some("<!DOCTYPE html><form>Sign in</form>");
+    let mut output = place.output();
+    output.prepare().await.unwrap();
+    let entry = Entry::example(r#"{"n":1}"#, 7);
+    output.deliver(&[entry], None).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -282,6 +282,18 @@ impl Response {
         printable(text.trim(), 500)
     }
 
+    /// Whether it is a page of HTML, such as a gateway's sign-in page: whatever its status, the
+    /// service that was meant has not answered.
+    pub(in crate::output) fn is_html(&self) -> bool {
+        let begin = self.body.trim_ascii_start();
+        let is = |word: &[u8]| {
+            begin
+                .get(..word.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+        };
+        is(b"<!doctype html") || is(b"<html")
+    }
+
     /// An error about this response.
     pub(in crate::output) fn error(
         &self,
@@ -318,7 +330,7 @@ impl Response {
             408 | 425 | 429 | 500.. => self.error(
                 ErrorKind::OutputUnavailable,
                 &what,
-                "Nothing is lost: what it lacks waits in the spool. See to the service.",
+                "Nothing is lost: its backlog waits in the spool. See to the service.",
             ),
             300..=399 => self.error(
                 ErrorKind::OutputCreate,
@@ -359,7 +371,7 @@ fn unreachable(name: &str, error: TransportError) -> Error {
     let failed = Error::new(
         ErrorKind::OutputUnavailable,
         format!("{name} {what}"),
-        "Nothing is lost: what it lacks waits in the spool. See whether the service runs, whether \
+        "Nothing is lost: its backlog waits in the spool. See whether the service runs, whether \
          it can be reached from here, and whether its certificate is trusted (`ca_file`).",
     );
     with_cause(failed, error)
