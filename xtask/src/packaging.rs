@@ -203,7 +203,7 @@ fn metrics(packaging: &Path) -> Result {
     let rules = packaging.join("prometheus/confluence-audit.rules.yml");
     let tests = packaging.join("prometheus/confluence-audit.test.yml");
     let dashboard = fs::read_to_string(packaging.join("grafana/confluence-audit.json"))?;
-    let source = fs::read_to_string(root().join("crates/collector/src/metrics.rs"))?;
+    let source = fs::read_to_string(root().join("crates/collector/src/metrics/figures.rs"))?;
     for text in [&dashboard, &fs::read_to_string(&rules)?] {
         if let Some(name) = names(text).find(|name| !source.contains(&format!("\"{name}\""))) {
             return Err(format!("no program has the metric confluence_audit_{name}").into());
