@@ -34,7 +34,7 @@ fn the_daemon_collects_again_and_again_and_each_record_once() {
         insert(&site.sim, 7);
         daemon.until_lines(2_000 + 7 * round);
     }
-    assert_eq!(daemon.get("/healthz").1, "the loop moves\n");
+    assert_eq!(daemon.get("/healthz").1, "alive\n");
     assert_eq!(daemon.get("/readyz").1, "ready\n");
     daemon.end();
     site.assert_output_is_the_truth("all rounds", Same::Bytes);
@@ -99,7 +99,7 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
     assert!(daemon.log().contains("unknown key `colour`"));
     let page = daemon.get("/").1;
     assert!(page.contains("The configuration that was read last is refused"));
-    daemon.heard("STATUS=1 sites: 1 well, the configuration that was read last is refused");
+    daemon.heard("STATUS=1 sites: 1 healthy, the configuration that was read last is refused");
     insert(&site.sim, 5);
     daemon.until_lines(2_005);
 
@@ -128,16 +128,16 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_site_that_refuses_goes_into_quarantine_and_a_new_token_and_a_signal_bring_it_back() {
+fn a_site_that_refuses_is_suspended_and_a_new_token_and_a_signal_bring_it_back() {
     let site = Site::start(some_records());
     site.secret("token", "canary-no-token-of-this-site");
     configure(&site, "1s", &[("acme", site.sim.url())], "");
     let mut daemon = Daemon::start(&site);
-    daemon.heard("STATUS=1 sites: 0 well, 1 in quarantine (acme)");
+    daemon.heard("STATUS=1 sites: 0 healthy, 1 suspended (acme)");
     assert_eq!(daemon.figure("site_quarantined{site=\"acme\"}"), Some(1.0));
     let page = daemon.get("/").1;
     assert!(page.contains("suspended") && page.contains("What to do:"));
-    assert!(page.contains("1 site needs you"), "{page}");
+    assert!(page.contains("1 site needs attention"), "{page}");
     assert_eq!(
         daemon.log().matches("WARN site acme").count(),
         1,
@@ -145,13 +145,13 @@ fn a_site_that_refuses_goes_into_quarantine_and_a_new_token_and_a_signal_bring_i
         daemon.log()
     );
     // The service is up, and so is the daemon: whoever watches it must not restart it.
-    assert_eq!(daemon.get("/healthz").1, "the loop moves\n");
+    assert_eq!(daemon.get("/healthz").1, "alive\n");
     assert!(!site.path("flattened.json").exists() || site.output().is_empty());
 
     site.secret("token", API_TOKEN);
     daemon.signal("HUP");
     daemon.until_lines(2_000);
-    daemon.heard("STATUS=1 sites: 1 well");
+    daemon.heard("STATUS=1 sites: 1 healthy");
     daemon.end();
     site.assert_output_is_the_truth("after the quarantine", Same::Bytes);
 }

@@ -48,7 +48,7 @@ fn a_daemon_whose_service_hangs_ends_in_time_and_is_alive_until_then() {
     for _ in 0..3 {
         daemon.heard("WATCHDOG=1");
     }
-    assert_eq!(daemon.get("/healthz").1, "the loop moves\n");
+    assert_eq!(daemon.get("/healthz").1, "alive\n");
     let took = daemon.end();
     assert!(took < PROMISED, "it took {took:?} to end");
 }
@@ -58,9 +58,9 @@ fn systemd_hears_that_it_is_ready_how_it_stands_and_that_it_ends() {
     let site = Site::start(SimConfig::default());
     configure(&site, "1h", &[("acme", site.sim.url())], "");
     let daemon = Daemon::start(&site);
-    daemon.heard("STATUS=1 sites: 0 well, 1 not read yet");
+    daemon.heard("STATUS=1 sites: 0 healthy, 1 not read yet");
     daemon.heard("READY=1");
-    daemon.heard("STATUS=1 sites: 1 well");
+    daemon.heard("STATUS=1 sites: 1 healthy");
     daemon.signal("TERM");
     daemon.heard("STOPPING=1");
     daemon.end();

@@ -106,10 +106,7 @@ fn when_as_much_waits_as_may_nothing_more_is_read_and_nothing_is_lost() {
         )
     };
     let done = fetch(&site).expect(74);
-    for (line, what) in [
-        ("WARN", "collecting waits"),
-        ("confluence-audit:", "limit is"),
-    ] {
+    for (line, what) in [("WARN", "reading waits"), ("confluence-audit:", "limit is")] {
         let said = done
             .stderr
             .lines()

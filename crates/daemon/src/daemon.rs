@@ -385,7 +385,7 @@ impl Daemon<'_> {
         let healths: Vec<_> = healths.collect();
         let count = |is: fn(Health) -> bool| healths.iter().filter(|(_, it)| is(*it)).count();
         let mut parts = vec![format!(
-            "{} sites: {} well",
+            "{} sites: {} healthy",
             healths.len(),
             count(|health| health == Health::Well)
         )];

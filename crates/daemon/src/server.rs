@@ -144,7 +144,7 @@ async fn healthz(State(handler): State<Handler>) -> Text {
     // While it starts there is no loop to ask.
     let is_starting = handler.watch.known().phase == Phase::Starting;
     if is_starting || handler.liveness.check().await {
-        text(StatusCode::OK, "the loop moves")
+        text(StatusCode::OK, "alive")
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "the loop does not move")
     }

@@ -168,10 +168,14 @@ async fn a_gateways_sign_in_page_with_status_200_confirms_nothing() {
     let mut output = place.output();
     output.prepare().await.unwrap();
     let entry = Entry::example(r#"{"n":1}"#, 7);
-    let error = output.deliver(&[entry.clone()], None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutputUnavailable, "{error}");
+    // The request is written down before it is made.
+    let planned = output.deliver(&[entry.clone()], None).await.unwrap();
+    assert_eq!(planned.lines, 0);
+    let checkpoint = Some(&planned.checkpoint[..]);
+    let error = output.deliver(&[entry.clone()], checkpoint).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::OutputUnavailable);
     place.server.handler.lock().unwrap().signs_in = false;
-    let done = output.deliver(&[entry], None).await.unwrap();
+    let done = output.deliver(&[entry], checkpoint).await.unwrap();
     assert_eq!(done.lines, 1);
     assert_eq!(place.server.handler.lock().unwrap().lines.len(), 1);
 }
