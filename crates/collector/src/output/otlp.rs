@@ -131,16 +131,15 @@ impl Protocol for Otlp {
             return Err(answer.failure());
         }
         let response = ExportLogsServiceResponse::decode(answer.body.clone());
-        let partial = match response {
-            Ok(response) => response.partial_success,
+        let partial = if let Ok(response) = response {
+            response.partial_success
+        } else {
             // The status has confirmed: to send the same again would not make it readable.
-            Err(_) => {
-                tracing::warn!(
-                    peer = self.client.config().display_name(),
-                    "the collector accepted records with an answer that is not protobuf"
-                );
-                None
-            }
+            tracing::warn!(
+                peer = self.client.config().display_name(),
+                "the collector accepted records with an answer that is not protobuf"
+            );
+            None
         };
         let rejected = partial
             .as_ref()

@@ -9,12 +9,17 @@ use http::HeaderMap;
 
 use crate::time::Timestamp;
 
+/// No service is believed for longer: then it is asked once more. A date of next year, or seconds
+/// that were meant as milliseconds, would silence a daemon for good.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// How long the answer asks to wait before the next request, if it says so in a form that is
 /// known: `Retry-After` in seconds or as a date, else `X-RateLimit-Reset` as a time, with or
 /// without seconds, or as seconds since the epoch.
 ///
 /// A date is counted from the answer's own `Date`, so that this host's clock does not matter;
-/// `now` stands in when there is none. What is past is no wait at all.
+/// `now` stands in when there is none. What is past is no wait at all, and what is more than an
+/// hour is an hour.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +48,7 @@ pub fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
                 .map(until)
         })
     };
-    after.or_else(reset)
+    after.or_else(reset).map(|wait| wait.min(LONGEST))
 }
 
 /// The server's clock, from the header `Date`: whole seconds.
@@ -122,13 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_beyond_every_number_is_the_longest_there_is_and_not_ignored() {
+    fn a_wait_beyond_an_hour_is_an_hour_and_one_beyond_every_number_is_not_ignored() {
         let reset = ("x-ratelimit-reset", "2026-03-26T16:00Z");
         for huge in ["99999999999999999999", "1e99999", "inf"] {
-            assert_eq!(waits(&[("retry-after", huge), reset]), Some(u64::MAX));
+            assert_eq!(waits(&[("retry-after", huge), reset]), Some(3_600));
         }
         let reset = ("x-ratelimit-reset", "9223372036854775807");
-        assert!(waits(&[reset]) > Some(1 << 50));
+        assert_eq!(waits(&[reset]), Some(3_600));
+        assert_eq!(
+            waits(&[("retry-after", "Fri, 26 Mar 2027 12:00:00 GMT")]),
+            Some(3_600)
+        );
     }
 
     proptest! {

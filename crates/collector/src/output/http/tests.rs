@@ -169,10 +169,15 @@ async fn a_gateways_sign_in_page_with_status_200_confirms_nothing() {
     output.prepare().await.unwrap();
     let entry = Entry::example(r#"{"n":1}"#, 7);
     // The request is written down before it is made.
-    let planned = output.deliver(&[entry.clone()], None).await.unwrap();
+    let planned = output
+        .deliver(std::slice::from_ref(&entry), None)
+        .await
+        .unwrap();
     assert_eq!(planned.lines, 0);
     let checkpoint = Some(&planned.checkpoint[..]);
-    let error = output.deliver(&[entry.clone()], checkpoint).await;
+    let error = output
+        .deliver(std::slice::from_ref(&entry), checkpoint)
+        .await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::OutputUnavailable);
     place.server.handler.lock().unwrap().signs_in = false;
     let done = output.deliver(&[entry], checkpoint).await.unwrap();
