@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use confluence_audit_collector::config::show_size;
 use confluence_audit_collector::credentials::token_file::day;
+use confluence_audit_collector::pass::LastPass;
 use confluence_audit_collector::spool::Overview;
-use confluence_audit_collector::state::LastPass;
 use confluence_audit_collector::status::{SiteStatus, Status};
 use confluence_audit_core::{Timestamp, printable};
 use serde_json::{Value, json};

@@ -4,6 +4,8 @@
 //! and nothing else.
 
 mod clock;
+mod last_pass;
+mod summary;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,10 +20,13 @@ use confluence_audit_core::{Runtime, Timestamp};
 use crate::config::Start;
 use crate::delivery::backpressure::wait_for_capacity;
 use crate::delivery::{Delivery, DeliveryRetry, Progress};
-use crate::metrics::{HourlyCounts, Lateness, SiteCounters};
+use crate::metrics::SiteCounters;
 use crate::site::Site;
 use crate::spool::{Commit, SiteState, Spool};
 use crate::{Config, Error, ErrorKind, Result, SiteId};
+
+pub use self::last_pass::{LastError, LastPass};
+pub use self::summary::PassSummary;
 
 /// Counts are kept for this long beyond the longest step back.
 const MARGIN: Duration = Duration::from_hours(1);
@@ -71,27 +76,6 @@ impl Default for PassOptions {
             spool_limit: u64::MAX,
         }
     }
-}
-
-/// What a pass has found so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PassSummary {
-    /// Records that were new.
-    pub new: u64,
-    /// Records that were read again and had been committed.
-    pub duplicates: u64,
-    /// New records older than the watermark at the beginning: they arrived late.
-    pub late: u64,
-    /// New records that tell no time, or one that cannot be.
-    pub without_time: u64,
-    /// How late the latest of them was at least: how far its time lies behind that watermark.
-    pub late_by: Duration,
-    /// How late each of them was.
-    pub lateness: Lateness,
-    /// The new ones of the last day, by the hour.
-    pub hours: HourlyCounts,
-    /// Everything up to this instant has been read.
-    pub watermark: Option<Timestamp>,
 }
 
 impl PassSummary {

@@ -11,10 +11,10 @@ use confluence_audit_core::Http;
 use crate::config::{OutputConfig, SiteConfig};
 use crate::delivery::{Delivery, OutputStatus, Route};
 use crate::metrics::{Counters, SiteCounters};
-use crate::pass::{PassOptions, PassSummary, collect};
+use crate::pass::{LastPass, PassOptions, PassSummary, collect};
 use crate::site::Site;
 use crate::spool::SqliteSpool;
-use crate::state::{LastPass, Lock};
+use crate::state::Lock;
 use crate::{Error, ErrorKind, Result, Setup, SiteId};
 
 pub use self::dry_run::dry_run;

@@ -7,8 +7,8 @@ use crate::config::{Address, AuthConfig, SiteConfig};
 use crate::credentials::TokenFile;
 use crate::credentials::token_file::Stored;
 use crate::metrics::HourlyCounts;
+use crate::pass::LastPass;
 use crate::spool::{Overview, SiteOverview, Spool as _, SqliteSpool};
-use crate::state::LastPass;
 use crate::{Result, Setup};
 
 /// How all of it stands.

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use confluence_audit_collector::pass::LastPass;
 use confluence_audit_collector::pass::PassSummary;
 use confluence_audit_collector::schedule::{End, Health, Next, Schedule};
 use confluence_audit_collector::spool::{Spool as _, SqliteSpool};
-use confluence_audit_collector::state::LastPass;
 use confluence_audit_collector::{Error, ErrorKind, Result};
 use confluence_audit_core::{Runtime as _, SystemRuntime};
 use tokio::sync::mpsc;

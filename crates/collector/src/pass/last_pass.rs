@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::fs::NewFile;
-use crate::pass::PassSummary;
+use crate::pass::summary::PassSummary;
 
 /// How the last pass over a site ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
