@@ -57,25 +57,25 @@ fn an_output_of_a_site_that_is_out_of_reach_gets_what_waits_for_it() {
 
 #[test]
 fn the_state_knows_a_site_by_its_configured_name_also_when_it_is_out_of_reach() {
-    let place = Site::start(small());
+    let sandbox = Site::start(small());
     let sim = Sim::start(small()).unwrap();
-    configure(&place, "", &[("acme", sim.url())], &["{site}.json"]);
-    fetch(&place).expect(0);
+    configure(&sandbox, "", &[("acme", sim.url())], &["{site}.json"]);
+    fetch(&sandbox).expect(0);
     drop(sim);
-    let shown = place.run(&["state", "show", "--config", "config.toml"]);
+    let shown = sandbox.run(&["state", "show", "--config", "config.toml"]);
     assert!(shown.stdout.contains(" (acme)\n"), "{shown}");
     let to = ["--to", "1h", "--site", "acme", "--config", "config.toml"];
-    let rewound = place.run(&[&["state", "rewind"][..], &to].concat());
+    let rewound = sandbox.run(&[&["state", "rewind"][..], &to].concat());
     rewound.expect_quiet_success();
 }
 
 #[test]
 fn a_site_that_was_made_anew_at_its_address_is_found_by_the_run_after_the_one_that_missed_it() {
-    let place = Site::start(small());
+    let sandbox = Site::start(small());
     let first = Sim::start(small()).unwrap();
     let port = first.url().rsplit(':').next().unwrap().parse().unwrap();
-    configure(&place, "", &[("acme", first.url())], &["{site}.json"]);
-    fetch(&place).expect(0);
+    configure(&sandbox, "", &[("acme", first.url())], &["{site}.json"]);
+    fetch(&sandbox).expect(0);
     let mut truth: Vec<String> = first.truth().collect();
     drop(first);
     let second = Sim::start(SimConfig {
@@ -85,10 +85,10 @@ fn a_site_that_was_made_anew_at_its_address_is_found_by_the_run_after_the_one_th
         ..small()
     })
     .unwrap();
-    fetch(&place).expect(78);
-    fetch(&place).expect(0);
+    fetch(&sandbox).expect(78);
+    fetch(&sandbox).expect(0);
     truth.extend(second.truth());
     let truth = truth.iter().map(|line| lines::raw(line));
-    let text = fs::read_to_string(place.path("acme.json")).unwrap();
+    let text = fs::read_to_string(sandbox.path("acme.json")).unwrap();
     lines::assert_same("acme.json", truth, text.lines(), Same::Bytes);
 }

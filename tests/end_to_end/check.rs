@@ -5,7 +5,7 @@ use std::fs;
 use confluence_audit_sim::{Account, SimConfig};
 use serde_json::Value;
 
-use crate::program::Done;
+use crate::program::RunOutput;
 use crate::site::Site;
 
 fn small(config: SimConfig) -> Site {
@@ -15,7 +15,7 @@ fn small(config: SimConfig) -> Site {
     })
 }
 
-fn findings(done: &Done) -> Vec<Value> {
+fn findings(done: &RunOutput) -> Vec<Value> {
     let all: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(
         all["exit_code"].as_i64(),
@@ -26,7 +26,7 @@ fn findings(done: &Done) -> Vec<Value> {
 }
 
 /// The level and the remedy of the finding whose text holds `text`.
-fn finding(done: &Done, text: &str) -> (String, String) {
+fn finding(done: &RunOutput, text: &str) -> (String, String) {
     let found = findings(done);
     let it = found
         .iter()

@@ -8,8 +8,8 @@ use std::process::{Child, ChildStderr, Command};
 
 use confluence_audit_sim::{CLIENT_ID, CLIENT_SECRET, Sim, SimConfig};
 
-use crate::place::Place;
-use crate::program::{Done, holds_secret, program};
+use crate::program::{RunOutput, holds_secret, program};
+use crate::sandbox::Sandbox;
 
 /// A redirect address that leads nowhere.
 pub(crate) const ELSEWHERE: &str = "https://acme.atlassian.net/callback";
@@ -20,24 +20,24 @@ pub(crate) const TOKEN_FILE: &str = "secrets/acme.oauth.json";
 /// A site, and a place to set up its consent in.
 pub(crate) struct Consent {
     pub(crate) sim: Sim,
-    place: Place,
+    sandbox: Sandbox,
 }
 
 impl Deref for Consent {
-    type Target = Place;
+    type Target = Sandbox;
 
-    fn deref(&self) -> &Place {
-        &self.place
+    fn deref(&self) -> &Sandbox {
+        &self.sandbox
     }
 }
 
 impl Consent {
     pub(crate) fn start(config: SimConfig) -> Self {
-        let place = Place::new();
-        place.secret("client", CLIENT_SECRET);
+        let sandbox = Sandbox::new();
+        sandbox.secret("client", CLIENT_SECRET);
         Self {
             sim: Sim::start(config).unwrap(),
-            place,
+            sandbox,
         }
     }
 
@@ -68,7 +68,11 @@ impl Consent {
 
     /// A whole set-up in which `callback` is what the person makes of the address that the
     /// browser came to.
-    pub(crate) fn paste(&self, args: &[&str], callback: impl FnOnce(String) -> String) -> Done {
+    pub(crate) fn paste(
+        &self,
+        args: &[&str],
+        callback: impl FnOnce(String) -> String,
+    ) -> RunOutput {
         let args = [&["--redirect-uri", ELSEWHERE], args].concat();
         let setup = self.begin(&args);
         let callback = callback(browse(&setup.url));
@@ -76,7 +80,7 @@ impl Consent {
     }
 
     /// Runs the collector with the consent.
-    pub(crate) fn collect(&self, args: &[&str]) -> Done {
+    pub(crate) fn collect(&self, args: &[&str]) -> RunOutput {
         let args = [args, &["--oauth-token-file", TOKEN_FILE]].concat();
         self.run(&self.args(&args))
     }
@@ -122,7 +126,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Types `input`, ends standard input, and waits for the end.
-    pub(crate) fn finish(mut self, input: &str) -> Done {
+    pub(crate) fn finish(mut self, input: &str) -> RunOutput {
         let mut stdin = self.child.stdin.take().unwrap();
         // It may have ended without asking for anything.
         let _ = stdin.write_all(input.as_bytes());
@@ -130,7 +134,7 @@ impl<'a> Setup<'a> {
         self.stderr.read_to_string(&mut self.said).unwrap();
         let mut output = self.child.wait_with_output().unwrap();
         output.stderr = self.said.into_bytes();
-        let done = Done::of(output);
+        let done = RunOutput::of(output);
         self.consent.assert_holds_no_secret();
         done
     }

@@ -16,7 +16,7 @@ use crate::program::program;
 use crate::site::Site;
 
 /// Longer than anything takes, also where everything is slow.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 const LOG: &str = "daemon.log";
 
@@ -166,7 +166,7 @@ impl<'a> Daemon<'a> {
         what: &str,
         mut found: impl FnMut(&mut Self) -> Option<T>,
     ) -> T {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(found) = found(self) {
                 return found;
@@ -193,7 +193,7 @@ impl<'a> Daemon<'a> {
     /// The next that systemd hears and that begins so.
     #[track_caller]
     pub(crate) fn heard(&self, begin: &str) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.told.recv_timeout(left) {
@@ -213,7 +213,7 @@ impl<'a> Daemon<'a> {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(began.elapsed() < PATIENCE, "never ends\n{}", self.log());
+            assert!(began.elapsed() < TIMEOUT, "never ends\n{}", self.log());
             sleep(Duration::from_millis(5));
         };
         assert_eq!(status.code(), Some(0), "{}", self.log());

@@ -15,19 +15,19 @@ use confluence_audit_sim::{
 };
 
 use crate::lines::Same;
-use crate::place::Place;
-use crate::program::Done;
+use crate::program::RunOutput;
+use crate::sandbox::Sandbox;
 use crate::server::{Server, answer};
 use crate::site::{OUTPUT, Site};
 
 /// What was said in several failures: one snapshot.
 #[derive(Default)]
-struct Said(String);
+struct Messages(String);
 
-impl Said {
+impl Messages {
     /// Asserts the exit code, that nothing but errors was said, and that there is a remedy; keeps the very words.
     #[track_caller]
-    fn add(&mut self, name: &str, done: Done, code: i32, place: &Place) {
+    fn add(&mut self, name: &str, done: RunOutput, code: i32, sandbox: &Sandbox) {
         let done = done.expect(code);
         assert_eq!(done.stdout, "", "{name}");
         // A mistake on the command line is explained by its parser, in its own form.
@@ -41,7 +41,7 @@ impl Said {
             let error = lines.next().unwrap_or_default();
             assert!(error.starts_with("confluence-audit: "), "{name}: {done}");
         }
-        let text = redacted(&done.stderr, place);
+        let text = redacted(&done.stderr, sandbox);
         let _ = write!(self.0, "## {name}: exit code {code}\n{text}\n");
     }
 
@@ -54,8 +54,8 @@ impl Said {
 }
 
 /// Takes out what differs from run to run.
-pub(crate) fn redacted(text: &str, place: &Place) -> String {
-    let text = text.replace(place.path("").to_str().unwrap(), "DIR/");
+pub(crate) fn redacted(text: &str, sandbox: &Sandbox) -> String {
+    let text = text.replace(sandbox.path("").to_str().unwrap(), "DIR/");
     let numbers = |c: char| c.is_ascii_digit();
     let ids = |c: char| c.is_ascii_hexdigit() || c == '-';
     let text = masked(&text, "127.0.0.1:", numbers);
@@ -89,7 +89,7 @@ fn small() -> SimConfig {
 #[test]
 fn credentials_and_permissions() {
     let account = |account| SimConfig { account, ..small() };
-    let mut said = Said::default();
+    let mut said = Messages::default();
     let mut fails = |name, site: &Site| said.add(name, site.fetch(), 77, site);
     let wrong = |token: &str, config| {
         let site = Site::start(config);
@@ -147,14 +147,14 @@ fn a_wrong_cloud_id() {
         ]
         .concat(),
     );
-    let mut said = Said::default();
+    let mut said = Messages::default();
     said.add("wrong cloud id", done, 78, &site);
     said.assert("a_wrong_cloud_id");
 }
 
 #[test]
 fn answers_that_are_none() {
-    let mut said = Said::default();
+    let mut said = Messages::default();
     for (name, fault) in [
         ("sign-in page", Fault::SignInPage),
         ("no JSON", Fault::NotJson),
@@ -182,7 +182,7 @@ fn answers_that_are_none() {
 
 #[test]
 fn a_rate_limit_beyond_the_budget_ends_the_run_at_once() {
-    let mut said = Said::default();
+    let mut said = Messages::default();
     for (name, header) in [
         ("rate limit", RetryHeader::Seconds),
         ("rate limit beyond every number", RetryHeader::Huge),
@@ -208,9 +208,13 @@ fn a_rate_limit_beyond_the_budget_ends_the_run_at_once() {
 /// These are given up after four retries. The waits are halved here.
 #[test]
 fn what_keeps_failing() {
-    let fetch = |place: &Place, url: &str| {
-        fs::write(place.path("quick.toml"), "[collect]\nretry_base = \"1s\"\n").unwrap();
-        let token = place.secret("token", API_TOKEN);
+    let fetch = |sandbox: &Sandbox, url: &str| {
+        fs::write(
+            sandbox.path("quick.toml"),
+            "[collect]\nretry_base = \"1s\"\n",
+        )
+        .unwrap();
+        let token = sandbox.secret("token", API_TOKEN);
         let flags = [
             "fetch",
             "--config",
@@ -222,7 +226,7 @@ fn what_keeps_failing() {
         ];
         let cloud_id = SimConfig::default().cloud_id;
         let site = ["--cloud-id", &cloud_id, "--api-token-file", &token];
-        place.run(&[&flags[..], &site].concat())
+        sandbox.run(&[&flags[..], &site].concat())
     };
     let nobody = || {
         // The port was free a moment ago, and ports are given out in turn.
@@ -246,7 +250,7 @@ fn what_keeps_failing() {
                 (name, done, site)
             })
         });
-        let mut said = Said::default();
+        let mut said = Messages::default();
         for run in runs {
             let (name, done, site) = run.join().unwrap();
             said.add(name, done, 69, &site);
@@ -258,8 +262,8 @@ fn what_keeps_failing() {
 
 #[test]
 fn the_command_line() {
-    let place = Place::new();
-    let mut said = Said::default();
+    let sandbox = Sandbox::new();
+    let mut said = Messages::default();
     for (name, args) in [
         ("no command", &[][..]),
         ("unknown command", &["fetsch"]),
@@ -290,29 +294,33 @@ fn the_command_line() {
             &["fetch", "--api-token", "secret-of-mine"],
         ),
     ] {
-        let done = place.run(args);
+        let done = sandbox.run(args);
         if name == "no command" {
             // The whole help, which changes with every flag.
             assert!(done.expect(64).stderr.contains("Usage: confluence-audit"));
         } else {
-            said.add(name, done, 64, &place);
+            said.add(name, done, 64, &sandbox);
         }
     }
     said.assert("the_command_line");
-    assert_eq!(place.names(), [""; 0], "nothing was created");
+    assert_eq!(sandbox.names(), [""; 0], "nothing was created");
 }
 
 #[test]
 fn settings() {
-    let place = Place::new();
-    let token = place.secret("token", API_TOKEN);
+    let sandbox = Sandbox::new();
+    let token = sandbox.secret("token", API_TOKEN);
     let site = ["--site-url", "https://acme.example.com"];
     let email = ["--email", EMAIL];
     let file = ["--api-token-file", &token];
-    fs::write(place.path("typo.toml"), "[collect]\nintervall = \"10m\"\n").unwrap();
-    fs::write(place.path("broken.toml"), "[collect\n").unwrap();
-    fs::write(place.path("two.toml"), two_sites()).unwrap();
-    let mut said = Said::default();
+    fs::write(
+        sandbox.path("typo.toml"),
+        "[collect]\nintervall = \"10m\"\n",
+    )
+    .unwrap();
+    fs::write(sandbox.path("broken.toml"), "[collect\n").unwrap();
+    fs::write(sandbox.path("two.toml"), two_sites()).unwrap();
+    let mut said = Messages::default();
     for (name, flags) in [
         ("no site", vec![]),
         ("no credentials", site.to_vec()),
@@ -348,14 +356,14 @@ fn settings() {
             [&["--config", "two.toml"][..], &email, &file].concat(),
         ),
     ] {
-        let done = place.run(&[&["fetch"][..], &flags].concat());
-        said.add(name, done, 78, &place);
+        let done = sandbox.run(&[&["fetch"][..], &flags].concat());
+        said.add(name, done, 78, &sandbox);
     }
-    let done = place.run(&["export", "--config", "two.toml"]);
-    said.add("export of two sites", done, 78, &place);
+    let done = sandbox.run(&["export", "--config", "two.toml"]);
+    said.add("export of two sites", done, 78, &sandbox);
     said.assert("settings");
     assert!(
-        !place.path("home/state").exists() && !place.path(OUTPUT).exists(),
+        !sandbox.path("home/state").exists() && !sandbox.path(OUTPUT).exists(),
         "nothing was created"
     );
 }
@@ -372,31 +380,31 @@ fn two_sites() -> String {
 
 #[test]
 fn token_files() {
-    let mut said = Said::default();
+    let mut said = Messages::default();
     for (name, spoil) in [
         (
             "missing token file",
-            (|place| fs::remove_file(place.path("secrets/token")).unwrap()) as fn(&Place),
+            (|sandbox| fs::remove_file(sandbox.path("secrets/token")).unwrap()) as fn(&Sandbox),
         ),
-        ("token file that others can read", |place| {
-            place.set_mode("secrets/token", 0o644);
+        ("token file that others can read", |sandbox| {
+            sandbox.set_mode("secrets/token", 0o644);
         }),
-        ("token file that others can write", |place| {
-            place.set_mode("secrets/token", 0o620);
+        ("token file that others can write", |sandbox| {
+            sandbox.set_mode("secrets/token", 0o620);
         }),
-        ("token file that is a link", |place| {
-            fs::rename(place.path("secrets/token"), place.path("secrets/real")).unwrap();
-            symlink("real", place.path("secrets/token")).unwrap();
+        ("token file that is a link", |sandbox| {
+            fs::rename(sandbox.path("secrets/token"), sandbox.path("secrets/real")).unwrap();
+            symlink("real", sandbox.path("secrets/token")).unwrap();
         }),
-        ("token file that is a directory", |place| {
-            fs::remove_file(place.path("secrets/token")).unwrap();
-            fs::create_dir(place.path("secrets/token")).unwrap();
+        ("token file that is a directory", |sandbox| {
+            fs::remove_file(sandbox.path("secrets/token")).unwrap();
+            fs::create_dir(sandbox.path("secrets/token")).unwrap();
         }),
-        ("empty token file", |place| {
-            fs::write(place.path("secrets/token"), "\n").unwrap();
+        ("empty token file", |sandbox| {
+            fs::write(sandbox.path("secrets/token"), "\n").unwrap();
         }),
-        ("token file of two lines", |place| {
-            fs::write(place.path("secrets/token"), "canary-1\ncanary-2\n").unwrap();
+        ("token file of two lines", |sandbox| {
+            fs::write(sandbox.path("secrets/token"), "canary-1\ncanary-2\n").unwrap();
         }),
     ] {
         let site = Site::start(small());
@@ -417,7 +425,7 @@ fn outputs() {
     fs::create_dir(site.path("dir")).unwrap();
     fs::write(site.path("victim"), "precious\n").unwrap();
     symlink("victim", site.path("link")).unwrap();
-    let mut said = Said::default();
+    let mut said = Messages::default();
     for (name, command, output) in [
         ("output in a missing directory", "fetch", "missing/x.json"),
         ("output that is a link", "fetch", "link"),
@@ -475,8 +483,8 @@ fn a_server_cannot_steer_the_terminal() {
             "{\"message\":\"\u{1b}]0;owned\u{7}\u{202e}\u{9b}2J\\u001b[2J\"}",
         )
     });
-    let place = Place::new();
-    let token = place.secret("token", API_TOKEN);
+    let sandbox = Sandbox::new();
+    let token = sandbox.secret("token", API_TOKEN);
     let url = server.url();
     for verbosity in ["--quiet", "-vv"] {
         let flags = [
@@ -489,7 +497,7 @@ fn a_server_cannot_steer_the_terminal() {
             "--email",
             EMAIL,
         ];
-        let done = place.run(&[&flags[..], &["--api-token-file", &token]].concat());
+        let done = sandbox.run(&[&flags[..], &["--api-token-file", &token]].concat());
         let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!done.stderr.contains(steers), "{:?}", done.stderr);
         done.expect(69);
@@ -506,8 +514,8 @@ fn a_second_run_is_told_who_the_first_is_and_no_argument_of_it_is_secret() {
         may_go_on.recv().unwrap();
         answer("403 Forbidden", "{}")
     });
-    let place = Place::new();
-    let token = place.secret("token", API_TOKEN);
+    let sandbox = Sandbox::new();
+    let token = sandbox.secret("token", API_TOKEN);
     let url = server.url();
     let flags = [
         "fetch",
@@ -520,7 +528,7 @@ fn a_second_run_is_told_who_the_first_is_and_no_argument_of_it_is_secret() {
     ];
     let args = [&flags[..], &["--api-token-file", &token]].concat();
 
-    let first = place.command(&args).stdin(Stdio::null()).spawn().unwrap();
+    let first = sandbox.command(&args).stdin(Stdio::null()).spawn().unwrap();
     arrival.recv().unwrap();
     let pid = first.id().to_string();
     let seen = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
@@ -528,22 +536,22 @@ fn a_second_run_is_told_who_the_first_is_and_no_argument_of_it_is_secret() {
         seen.contains("--api-token-file") && !seen.contains("canary"),
         "{seen}"
     );
-    place.assert_holds_no_secret();
+    sandbox.assert_holds_no_secret();
 
-    let second = place.run(&args);
+    let second = sandbox.run(&args);
     assert!(
         second.stderr.contains(&format!("process {pid} ")),
         "{second}"
     );
-    let mut said = Said::default();
-    said.add("state in use", second, 75, &place);
+    let mut said = Messages::default();
+    said.add("state in use", second, 75, &sandbox);
     said.assert("a_second_run");
 
     go_on.send(()).unwrap();
-    Done::of(first.wait_with_output().unwrap()).expect(77);
+    RunOutput::of(first.wait_with_output().unwrap()).expect(77);
     // The lock went with its holder.
     go_on.send(()).unwrap();
-    place.run(&args).expect(77);
+    sandbox.run(&args).expect(77);
 }
 
 #[test]

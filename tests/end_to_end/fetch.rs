@@ -9,7 +9,7 @@ use std::time::Duration;
 use confluence_audit_sim::{Burst, NewRecords, SimConfig, When};
 
 use crate::lines::{self, Same, time};
-use crate::program::Done;
+use crate::program::RunOutput;
 use crate::site::{OUTPUT, Site};
 
 const MINUTE: i64 = 60_000;
@@ -129,7 +129,7 @@ fn standard_output_gets_records_alone_and_what_a_reader_that_goes_away_did_not_t
     let mut reader = run.stdout.take().unwrap();
     reader.read_exact(&mut some).unwrap();
     drop(reader);
-    let done = Done::of(run.wait_with_output().unwrap()).expect(74);
+    let done = RunOutput::of(run.wait_with_output().unwrap()).expect(74);
     assert!(done.stderr.contains("broken pipe"), "{done}");
 
     let done = site.ask(&args).expect(0);

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::lines::Same;
-use crate::program::Done;
+use crate::program::RunOutput;
 use crate::site::Site;
 
 /// A name that only the proxy knows.
@@ -134,7 +134,7 @@ fn a_private_authority_is_trusted_by_ssl_cert_file_and_its_lack_is_explained() {
     let (front, authority) = private_tls(sim_of(&site));
     std::fs::write(site.path("ca.pem"), authority).unwrap();
     let url = format!("https://{front}");
-    let unknown: Done = site.finish(command(&site, "fetch", &url)).expect(69);
+    let unknown: RunOutput = site.finish(command(&site, "fetch", &url)).expect(69);
     assert!(unknown.stderr.contains("certificate"), "{unknown}");
     assert!(unknown.stderr.contains("SSL_CERT_FILE"), "{unknown}");
 

@@ -10,7 +10,7 @@ use confluence_audit_core::{Runtime as _, SystemRuntime, TokenStore as _};
 use confluence_audit_sim::SimConfig;
 
 use crate::consent::{Consent, TOKEN_FILE};
-use crate::program::{Done, binary};
+use crate::program::{RunOutput, binary};
 
 /// The calls of a refresh on the token file, its successor, the lock and their directory.
 const ON_FILES: [&str; 5] = ["openat", "write", "fsync", "rename", "unlink"];
@@ -48,7 +48,7 @@ fn age(consent: &Consent) {
 }
 
 /// A run whose access token has run out.
-fn run(consent: &Consent, mut command: Command) -> Done {
+fn run(consent: &Consent, mut command: Command) -> RunOutput {
     command
         .arg("sites")
         .args(["--oauth-token-file", TOKEN_FILE]);
@@ -74,7 +74,7 @@ fn stopper(consent: &Consent) -> Option<PathBuf> {
 fn go_through(
     consent: &Consent,
     what: &str,
-    befallen: impl Fn(&Done) -> bool,
+    befallen: impl Fn(&RunOutput) -> bool,
     command: impl Fn(u32) -> Command,
 ) -> u32 {
     for nth in 1..MOST {
@@ -93,7 +93,7 @@ fn go_through(
     panic!("{what} has no end")
 }
 
-fn is_killed(done: &Done) -> bool {
+fn is_killed(done: &RunOutput) -> bool {
     done.signal == Some(9)
 }
 
@@ -128,7 +128,7 @@ fn a_refresh_that_is_stopped_at_any_call_leaves_a_file_that_leads_on() {
                     .env("INJECT_MARK", &mark);
                 command
             };
-            let befallen = |_: &Done| mark.exists();
+            let befallen = |_: &RunOutput| mark.exists();
             count += go_through(&consent, &format!("{how} {call}"), befallen, command);
         }
     }
@@ -163,7 +163,7 @@ fn a_refresh_that_is_killed_at_any_call_to_the_service_leaves_a_file_that_leads_
 }
 
 /// A refresh whose answer got lost, and what the next run comes to after `wait`.
-fn cut_off(wait: Duration) -> Done {
+fn cut_off(wait: Duration) -> RunOutput {
     let consent = consented();
     let old = fs::read(consent.path(TOKEN_FILE)).unwrap();
     age(&consent);

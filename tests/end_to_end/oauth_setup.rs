@@ -9,8 +9,8 @@ use confluence_audit_sim::{Account, OAuthConfig, SimConfig, Stats};
 
 use crate::consent::{Consent, ELSEWHERE, TOKEN_FILE, browse, loopback, open};
 use crate::errors::redacted;
-use crate::place::Place;
-use crate::program::Done;
+use crate::program::RunOutput;
+use crate::sandbox::Sandbox;
 
 fn small() -> SimConfig {
     SimConfig {
@@ -35,7 +35,7 @@ fn several(other_sites: usize) -> Consent {
 
 /// What was set up collects every record, by flags and by the configuration that was printed.
 #[track_caller]
-fn assert_collects(consent: &Consent, done: &Done) {
+fn assert_collects(consent: &Consent, done: &RunOutput) {
     let mode = fs::metadata(consent.path(TOKEN_FILE))
         .unwrap()
         .permissions();
@@ -121,7 +121,7 @@ fn of_several_sites_one_is_chosen_by_name_or_by_number_never_by_chance() {
 }
 
 #[track_caller]
-fn assert_collects_nothing_else(consent: &Consent, done: &Done) {
+fn assert_collects_nothing_else(consent: &Consent, done: &RunOutput) {
     assert!(done.stdout.contains(consent.sim.cloud_id()), "{done}");
     let sites = consent.collect(&["sites"]).expect(0);
     assert!(sites.stdout.contains("granted"), "{sites}");
@@ -167,11 +167,11 @@ fn asking(consent: &Consent, scope: &str, redirect: &str) -> impl FnOnce(String)
 
 /// What was said of failures: one snapshot.
 #[derive(Default)]
-struct Said(String);
+struct Messages(String);
 
-impl Said {
+impl Messages {
     #[track_caller]
-    fn add(&mut self, name: &str, done: Done, code: i32, place: &Place) {
+    fn add(&mut self, name: &str, done: RunOutput, code: i32, sandbox: &Sandbox) {
         let done = done.expect(code);
         assert_eq!(done.stdout, "", "{name}");
         let begin = done.stderr.rfind("confluence-audit-oauth-setup: ").unwrap();
@@ -181,14 +181,14 @@ impl Said {
             remedy.starts_with("  ") && remedy.len() > 20,
             "{name}: {done}"
         );
-        let error = redacted(error, place);
+        let error = redacted(error, sandbox);
         let _ = write!(self.0, "## {name}: exit code {code}\n{error}\n");
     }
 }
 
 #[test]
 fn each_failure_has_its_own_message_and_remedy() {
-    let mut said = Said::default();
+    let mut said = Messages::default();
     let same = |callback: String| callback;
     let consent = Consent::start(small());
     let declining = Consent::start(SimConfig {
@@ -300,7 +300,7 @@ fn a_declined_consent_is_said_in_the_browser_too() {
 #[test]
 fn nobody_is_asked_for_what_cannot_be_taken_or_kept() {
     let consent = Consent::start(small());
-    let mut said = Said::default();
+    let mut said = Messages::default();
     let fails = |args: &[&str]| consent.finish(consent.setup_command(args));
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();

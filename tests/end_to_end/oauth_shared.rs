@@ -15,7 +15,7 @@ use confluence_audit_core::{AuditQuery, CloudId, Http, Origin};
 use confluence_audit_sim::{OAuthConfig, SimConfig};
 
 use crate::consent::{Consent, TOKEN_FILE};
-use crate::program::Done;
+use crate::program::RunOutput;
 
 const PROCESSES: usize = 8;
 const TASKS: usize = 8;
@@ -108,7 +108,7 @@ fn sixty_four_who_share_a_token_file_refresh_as_one() {
         .map(|_| start_worker(&consent, until))
         .collect();
     for worker in workers {
-        Done::of(worker.wait_with_output().unwrap()).expect(0);
+        RunOutput::of(worker.wait_with_output().unwrap()).expect(0);
     }
     let spent = began.elapsed();
     let stats = consent.sim.stats();
@@ -139,8 +139,8 @@ fn refresher(consent: &Consent) -> Option<u32> {
     let mut held = locks.lines().map(str::split_whitespace);
     held.find_map(|mut words| {
         let pid = words.nth(4)?;
-        let place = words.next()?;
-        let ours = place.rsplit(':').next()? == lock.ino().to_string();
+        let sandbox = words.next()?;
+        let ours = sandbox.rsplit(':').next()? == lock.ino().to_string();
         ours.then(|| pid.parse().ok())?
     })
 }

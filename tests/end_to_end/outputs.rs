@@ -8,7 +8,7 @@ use confluence_audit_sim::{Account, EMAIL, NewRecords, Sim, SimConfig};
 use serde_json::Value;
 
 use crate::lines::{self, Same};
-use crate::program::Done;
+use crate::program::RunOutput;
 use crate::site::Site;
 
 /// A configuration with these sites, by name and address, and these paths of outputs.
@@ -28,7 +28,7 @@ pub(crate) fn configure(site: &Site, state: &str, sites: &[(&str, &str)], output
 }
 
 /// A run with that configuration.
-pub(crate) fn fetch(site: &Site) -> Done {
+pub(crate) fn fetch(site: &Site) -> RunOutput {
     site.run(&["fetch", "--config", "config.toml"])
 }
 

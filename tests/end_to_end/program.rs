@@ -27,7 +27,7 @@ pub(crate) fn binary() -> PathBuf {
 /// The program of this name. All are built once, as this test was.
 pub(crate) fn program(name: &str) -> PathBuf {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
-    let place = PLACE.get_or_init(|| {
+    let sandbox = PLACE.get_or_init(|| {
         // The test is TARGET/PROFILE/deps/end_to_end-HASH.
         let test = std::env::current_exe().unwrap();
         let profile_dir = test.ancestors().nth(2).unwrap();
@@ -55,12 +55,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
         );
         profile_dir.to_owned()
     });
-    place.join(name)
+    sandbox.join(name)
 }
 
 /// What a run came to. There is none whose standard output or error holds a secret.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct RunOutput {
     /// `None` when a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
@@ -68,7 +68,7 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
-impl Done {
+impl RunOutput {
     pub(crate) fn of(output: Output) -> Self {
         let done = Self {
             code: output.status.code(),
@@ -96,7 +96,7 @@ impl Done {
     }
 }
 
-impl std::fmt::Display for Done {
+impl std::fmt::Display for RunOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.code, self.signal) {
             (Some(code), _) => writeln!(f, "exit code {code}")?,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use confluence_audit_sim::EMAIL;
 
-use crate::place::Place;
+use crate::sandbox::Sandbox;
 use crate::server::{Server, answer};
 
 /// Made up, and of the shape of real ones: a person, System, an app, an old and a new vintage.
@@ -82,8 +82,8 @@ fn real(most: usize) -> Server {
 fn records_of_the_real_shape_come_out_as_they_are() {
     for most in [25, 2, 3] {
         let server = real(most);
-        let place = Place::new();
-        let token = place.secret("token", "canary-real");
+        let sandbox = Sandbox::new();
+        let token = sandbox.secret("token", "canary-real");
         let url = server.url();
         let args = |command| {
             let flags = [
@@ -96,17 +96,17 @@ fn records_of_the_real_shape_come_out_as_they_are() {
             ];
             [&[command][..], &flags, &["--api-token-file", &token]].concat()
         };
-        place.run(&args("fetch")).expect(0);
-        let output = fs::read_to_string(place.path("flattened.json")).unwrap();
+        sandbox.run(&args("fetch")).expect(0);
+        let output = fs::read_to_string(sandbox.path("flattened.json")).unwrap();
         let expected: Vec<&str> = RECORDS.iter().rev().map(|(_, record)| *record).collect();
         assert_eq!(
             output.lines().collect::<Vec<_>>(),
             expected,
             "{most} a page"
         );
-        let again = place.run(&args("fetch")).expect(0);
+        let again = sandbox.run(&args("fetch")).expect(0);
         assert_eq!(again.stdout, "Flattened 0 records into flattened.json\n");
-        let exported = place.run(&args("export")).expect(0);
+        let exported = sandbox.run(&args("export")).expect(0);
         assert_eq!(exported.stdout, output);
     }
 }
@@ -119,8 +119,8 @@ fn credentials_go_to_the_gateway_alone() {
         log.lock().unwrap().push(target.to_owned());
         answer("302 Found\r\nLocation: http://127.0.0.1:9/elsewhere", "{}")
     });
-    let place = Place::new();
-    let token = place.secret("token", "canary-real");
+    let sandbox = Sandbox::new();
+    let token = sandbox.secret("token", "canary-real");
     let url = server.url();
     let flags = [
         "fetch",
@@ -131,7 +131,7 @@ fn credentials_go_to_the_gateway_alone() {
         "--email",
         EMAIL,
     ];
-    place
+    sandbox
         .run(&[&flags[..], &["--api-token-file", &token]].concat())
         .expect(65);
     assert!(!seen.lock().unwrap().is_empty());

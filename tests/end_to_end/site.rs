@@ -7,33 +7,33 @@ use std::process::Command;
 use confluence_audit_sim::{API_TOKEN, EMAIL, Sim, SimConfig};
 
 use crate::lines::{self, Same};
-use crate::place::Place;
-use crate::program::Done;
+use crate::program::RunOutput;
+use crate::sandbox::Sandbox;
 
 /// The file that `fetch` appends to by default.
 pub(crate) const OUTPUT: &str = "flattened.json";
 
 pub(crate) struct Site {
     pub(crate) sim: Sim,
-    place: Place,
+    sandbox: Sandbox,
     token: String,
 }
 
 impl Deref for Site {
-    type Target = Place;
+    type Target = Sandbox;
 
-    fn deref(&self) -> &Place {
-        &self.place
+    fn deref(&self) -> &Sandbox {
+        &self.sandbox
     }
 }
 
 impl Site {
     pub(crate) fn start(config: SimConfig) -> Self {
-        let place = Place::new();
-        let token = place.secret("token", API_TOKEN);
+        let sandbox = Sandbox::new();
+        let token = sandbox.secret("token", API_TOKEN);
         Self {
             sim: Sim::start(config).unwrap(),
-            place,
+            sandbox,
             token,
         }
     }
@@ -56,11 +56,11 @@ impl Site {
     }
 
     /// Runs the program for this site.
-    pub(crate) fn ask(&self, args: &[&str]) -> Done {
+    pub(crate) fn ask(&self, args: &[&str]) -> RunOutput {
         self.finish(self.site_command(args))
     }
 
-    pub(crate) fn fetch(&self) -> Done {
+    pub(crate) fn fetch(&self) -> RunOutput {
         self.ask(&["fetch"])
     }
 

@@ -20,7 +20,7 @@ use confluence_audit_sim::{KeyOrder, NextForm, Order, Quirks, SizeForm};
 use proptest::prelude::*;
 
 use crate::faults::{Death, Health};
-use crate::world::World;
+use crate::world::Model;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ fn habit() -> impl Strategy<Value = Habit> {
 }
 
 fn play(seed: u64, events: &[Event]) -> Result<(), TestCaseError> {
-    let mut world = World::new(seed);
+    let mut world = Model::new(seed);
     let mut quirks = Quirks {
         max_limit: Some(20),
         ..Quirks::default()

@@ -61,7 +61,7 @@ impl Runtime for Clock {
 /// The first one may die or be full in the middle of a run, the second one is ill for whole runs.
 const OUTPUTS: [&str; 2] = ["first", "second"];
 
-pub(crate) struct World {
+pub(crate) struct Model {
     pub(crate) sim: Sim,
     pub(crate) clock: Arc<Clock>,
     /// How the second output is.
@@ -74,7 +74,7 @@ pub(crate) struct World {
     lengths: BTreeMap<PathBuf, u64>,
 }
 
-impl World {
+impl Model {
     pub(crate) fn new(seed: u64) -> Self {
         let sim = Sim::start(SimConfig {
             seed,

@@ -47,7 +47,7 @@ pub(crate) enum StateCommand {
 }
 
 pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(), Failure> {
-    let place = Place::of(site_args)?;
+    let place = StateLocation::of(site_args)?;
     match command {
         StateCommand::Show { json } => show::show(&place, json).await,
         StateCommand::Verify => verify(&place).await,
@@ -59,14 +59,14 @@ pub(crate) async fn run(site_args: &SiteArgs, command: StateCommand) -> Result<(
 }
 
 /// Where the state is, and what the configuration calls the sites in it.
-struct Place {
+struct StateLocation {
     dir: PathBuf,
     sites: Vec<SiteConfig>,
     /// How many outputs are configured.
     outputs: usize,
 }
 
-impl Place {
+impl StateLocation {
     /// Needs no credentials, and no configuration that could be used for a run.
     fn of(args: &SiteArgs) -> Result<Self, Error> {
         let file = args.config.clone().or_else(default_config_file);
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-async fn verify(place: &Place) -> Result<(), Failure> {
+async fn verify(place: &StateLocation) -> Result<(), Failure> {
     let Some(_lock) = place.lock()? else {
         return place.say_empty();
     };
@@ -152,7 +152,7 @@ async fn verify(place: &Place) -> Result<(), Failure> {
 }
 
 async fn rewind(
-    place: &Place,
+    place: &StateLocation,
     site_args: &SiteArgs,
     to: When,
     wanted: Option<&str>,
@@ -205,7 +205,7 @@ async fn rewind(
 
 /// The site that is meant, by id, by its name in the configuration, or because there is no other.
 async fn choose<'a>(
-    place: &Place,
+    place: &StateLocation,
     site_args: &SiteArgs,
     sites: &'a [SiteOverview],
     wanted: Option<&str>,

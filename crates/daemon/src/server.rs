@@ -216,7 +216,7 @@ mod tests {
         for (request, status, text) in [
             ("GET / HTTP/1.1\r\nhost: localhost", "200", "</html>"),
             ("GET /style.css HTTP/1.1\r\nhost: localhost", "200", "{"),
-            ("GET /healthz HTTP/1.1\r\nhost: 127.0.0.1", "200", "moves"),
+            ("GET /healthz HTTP/1.1\r\nhost: 127.0.0.1", "200", "alive"),
             ("GET /readyz HTTP/1.1\r\nhost: [::1]:1", "503", "starting"),
             ("GET /other HTTP/1.1\r\nhost: localhost", "404", "there are"),
             (

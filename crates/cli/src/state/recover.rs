@@ -9,7 +9,7 @@ use confluence_audit_collector::state::Lock;
 use confluence_audit_collector::{SiteId, config::SiteConfig};
 use confluence_audit_core::{Runtime as _, SystemRuntime, printable};
 
-use super::Place;
+use super::StateLocation;
 use crate::options::{self, SiteArgs};
 use crate::report::{Failure, say, usage};
 use crate::settings::{self, named, only_site};
@@ -37,7 +37,7 @@ pub(crate) struct RecoverArgs {
 }
 
 pub(super) async fn recover(
-    place: &Place,
+    place: &StateLocation,
     site_args: &SiteArgs,
     args: RecoverArgs,
 ) -> Result<(), Failure> {
@@ -83,7 +83,7 @@ pub(super) async fn recover(
     say(&text_of_files(&site, &recounted).join("\n"))
 }
 
-fn read(place: &Place, files: &[PathBuf], yes: bool) -> Result<RawFiles, Failure> {
+fn read(place: &StateLocation, files: &[PathBuf], yes: bool) -> Result<RawFiles, Failure> {
     if place.outputs > 1 && !yes {
         return Err(usage(&format!(
             "{} outputs are configured, and the files are of one: what another one had not got \
@@ -102,7 +102,7 @@ fn read(place: &Place, files: &[PathBuf], yes: bool) -> Result<RawFiles, Failure
 
 /// The site that is meant: one that the state knows, or that is configured or named by flags.
 async fn choose(
-    place: &Place,
+    place: &StateLocation,
     site_args: &SiteArgs,
     spool: &SqliteSpool,
     wanted: Option<&str>,

@@ -5,10 +5,10 @@ use confluence_audit_collector::spool::{Depth, Overview, SiteOverview, Spool, Sq
 use confluence_audit_core::{Runtime, SystemRuntime, Timestamp, printable};
 use serde_json::{Value, json};
 
-use super::{Place, backlog, say, span};
+use super::{StateLocation, backlog, say, span};
 use crate::report::Failure;
 
-pub(super) async fn show(place: &Place, as_json: bool) -> Result<(), Failure> {
+pub(super) async fn show(place: &StateLocation, as_json: bool) -> Result<(), Failure> {
     let overview = match SqliteSpool::open_read_only(&place.dir)? {
         Some(spool) => Some(spool.overview().await?),
         None => None,
@@ -22,7 +22,7 @@ pub(super) async fn show(place: &Place, as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn text_of(place: &Place, overview: &Overview) -> Vec<String> {
+fn text_of(place: &StateLocation, overview: &Overview) -> Vec<String> {
     let mut text = vec![format!(
         "state in {}: {}, schema version {}",
         place.shown(),
@@ -69,7 +69,7 @@ fn site_text(site: &SiteOverview, now: Timestamp) -> Vec<String> {
     text
 }
 
-fn json_of(place: &Place, overview: Option<&Overview>) -> Value {
+fn json_of(place: &StateLocation, overview: Option<&Overview>) -> Value {
     let Some(overview) = overview else {
         return json!({"state_dir": place.dir.display().to_string(), "exists": false});
     };

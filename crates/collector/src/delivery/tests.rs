@@ -19,7 +19,7 @@ use confluence_audit_core::read::NewRecord;
 
 /// What an output has got, and whether it works.
 #[derive(Clone, Default)]
-struct Place(Arc<Mutex<State>>);
+struct Destination(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -34,7 +34,7 @@ struct State {
     batches: Vec<usize>,
 }
 
-impl Place {
+impl Destination {
     fn set_broken(&self, broken: bool) {
         self.0.lock().unwrap().broken = broken;
     }
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-struct Fake(OutputName, Place);
+struct Fake(OutputName, Destination);
 
 impl Fake {
     fn try_it(&self) -> Result<std::sync::MutexGuard<'_, State>> {
@@ -95,10 +95,10 @@ impl Output for Fake {
 }
 
 /// A spool and two outputs.
-struct World {
+struct Harness {
     _dir: tempfile::TempDir,
     spool: SqliteSpool,
-    places: [Place; 2],
+    places: [Destination; 2],
     sources: [Source; 2],
     /// The sites whose ids are known from the start.
     found: Vec<&'static str>,
@@ -107,7 +107,7 @@ struct World {
     committed: Vec<Bytes>,
 }
 
-impl World {
+impl Harness {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
@@ -199,7 +199,7 @@ fn behind(delivery: &Delivery) -> Vec<String> {
 
 #[tokio::test]
 async fn an_output_that_fails_holds_up_no_other_and_gets_what_it_lacks_in_order() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     let mut delivery = world.delivery().await;
     world.places[0].set_broken(true);
     let tries = world.places[0].tries();
@@ -224,7 +224,7 @@ async fn an_output_that_fails_holds_up_no_other_and_gets_what_it_lacks_in_order(
 
 #[tokio::test]
 async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.places[0].set_broken(true);
     let mut delivery = world.delivery().await;
     world.commit("site").await;
@@ -242,7 +242,7 @@ async fn an_output_that_was_never_ready_gets_what_was_committed_meanwhile() {
 
 #[tokio::test]
 async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     let mut delivery = world.delivery().await;
     world.places[0].set_broken(true);
     world.commit("site").await;
@@ -262,7 +262,7 @@ async fn a_full_spool_has_room_again_when_the_output_that_held_it_up_works_again
 
 #[tokio::test]
 async fn an_output_of_one_site_gets_its_records_alone() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.sources[0] = Source::Site("ONE".into());
     world.found = vec!["one"];
     let mut delivery = world.delivery().await;
@@ -278,7 +278,7 @@ async fn an_output_of_one_site_gets_its_records_alone() {
 
 #[tokio::test]
 async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_its_own() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.sources[0] = Source::Site("ONE".into());
     world.found = vec!["two"];
     let mut delivery = world.delivery().await;
@@ -299,7 +299,7 @@ async fn an_output_of_a_site_that_is_not_found_passes_over_nothing_that_may_be_i
 
 #[tokio::test(start_paused = true)]
 async fn a_site_that_is_found_starts_its_output_and_disturbs_no_other() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.sources[0] = Source::Site("ONE".into());
     world.places[1].0.lock().unwrap().slow = Duration::from_mins(1);
     let mut delivery = world.delivery().await;
@@ -326,7 +326,7 @@ async fn a_site_that_is_found_starts_its_output_and_disturbs_no_other() {
 
 #[tokio::test]
 async fn each_output_has_its_own_format_and_a_line_names_the_site_as_it_is_configured() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.formats[1] = Format::Ecs;
     let mut delivery = world.delivery().await;
     found(&delivery.progress(), "one");
@@ -365,7 +365,7 @@ async fn while_delivering<T>(
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_output_holds_up_neither_the_reading_nor_another_output() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     let minute = Duration::from_mins(1);
     world.places[0].0.lock().unwrap().slow = minute;
     let mut delivery = world.delivery().await;
@@ -389,7 +389,7 @@ async fn a_slow_output_holds_up_neither_the_reading_nor_another_output() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     let mut delivery = world.delivery().await;
     world.commit("site").await;
     {
@@ -415,7 +415,7 @@ async fn a_run_tries_again_what_time_may_mend_and_gives_up_within_its_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_tries_again_for_as_long_as_it_takes_whatever_is_wrong() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.places[0].set_broken(true);
     let mut delivery = world.delivery().await;
     world.commit("site").await;
@@ -434,7 +434,7 @@ async fn a_daemon_tries_again_for_as_long_as_it_takes_whatever_is_wrong() {
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_waits_until_a_batch_is_full_or_old() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.batch.records = 3;
     world.batch.age = Duration::from_secs(5);
     let mut delivery = world.delivery().await;
@@ -459,7 +459,7 @@ async fn a_daemon_waits_until_a_batch_is_full_or_old() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_is_stopped_ends_after_the_batch_in_hand() {
-    let mut world = World::new();
+    let mut world = Harness::new();
     world.batch.records = 1;
     for place in &world.places {
         place.0.lock().unwrap().slow = Duration::from_secs(1);

@@ -22,7 +22,7 @@ const STEPS: usize = 500;
 
 /// Where an output delivers to.
 #[async_trait]
-pub trait Place: Send {
+pub trait Destination: Send {
     /// The output, as another process makes it that begins from nothing but the configuration.
     fn output(&self) -> Box<dyn Output>;
 
@@ -73,7 +73,7 @@ pub enum Promise {
 /// # Panics
 ///
 /// When the output breaks a promise.
-pub async fn run<P: Place>(mut new: impl AsyncFnMut() -> P) {
+pub async fn run<P: Destination>(mut new: impl AsyncFnMut() -> P) {
     records_arrive_whole_and_in_order(new().await).await;
     a_death_between_delivery_and_confirmation_loses_nothing(&mut new).await;
     a_poisoned_record_holds_up_nothing_and_is_kept_once(&mut new).await;
@@ -139,7 +139,7 @@ impl Delivery {
 
     /// Delivers all, as a process that dies after the step of this number, before its confirmation,
     /// and its successor. Whether there was such a step.
-    async fn finish_with_a_death<P: Place>(&mut self, place: &P, at: usize) -> bool {
+    async fn finish_with_a_death<P: Destination>(&mut self, place: &P, at: usize) -> bool {
         let mut output = place.output();
         output.prepare().await.expect("a good place");
         let mut died = false;
@@ -187,7 +187,7 @@ fn lines(entries: &[Entry]) -> Vec<String> {
 }
 
 /// What arrived is what was to, as far as the place's protocol can promise it.
-async fn assert_arrived<P: Place>(place: &mut P, expected: &[Entry], when: &str) {
+async fn assert_arrived<P: Destination>(place: &mut P, expected: &[Entry], when: &str) {
     let arrived = place.arrived().await;
     let expected = lines(expected);
     match place.promise() {
@@ -209,7 +209,7 @@ async fn assert_arrived<P: Place>(place: &mut P, expected: &[Entry], when: &str)
     }
 }
 
-async fn records_arrive_whole_and_in_order<P: Place>(mut place: P) {
+async fn records_arrive_whole_and_in_order<P: Destination>(mut place: P) {
     let records = records(20);
     let mut delivery = Delivery::of(records.clone());
     let mut output = place.output();
@@ -224,7 +224,7 @@ async fn records_arrive_whole_and_in_order<P: Place>(mut place: P) {
     output.check().await.expect("it can be used");
 }
 
-async fn a_death_between_delivery_and_confirmation_loses_nothing<P: Place>(
+async fn a_death_between_delivery_and_confirmation_loses_nothing<P: Destination>(
     new: &mut impl AsyncFnMut() -> P,
 ) {
     for at in 1.. {
@@ -239,7 +239,7 @@ async fn a_death_between_delivery_and_confirmation_loses_nothing<P: Place>(
     }
 }
 
-async fn a_poisoned_record_holds_up_nothing_and_is_kept_once<P: Place>(
+async fn a_poisoned_record_holds_up_nothing_and_is_kept_once<P: Destination>(
     new: &mut impl AsyncFnMut() -> P,
 ) {
     for at in 0.. {
@@ -279,7 +279,7 @@ async fn a_poisoned_record_holds_up_nothing_and_is_kept_once<P: Place>(
     }
 }
 
-async fn an_oversized_record_arrives_or_is_kept<P: Place>(mut place: P) {
+async fn an_oversized_record_arrives_or_is_kept<P: Destination>(mut place: P) {
     let long = place.longest_line().unwrap_or(3 << 20) + 1;
     let text = "x".repeat(long);
     let long = Entry::example(format!(r#"{{"number":100,"text":"{text}"}}"#), 100);
@@ -299,7 +299,7 @@ async fn an_oversized_record_arrives_or_is_kept<P: Place>(mut place: P) {
     }
 }
 
-async fn nothing_is_lost_in_trouble<P: Place>(mut place: P, trouble: Trouble) {
+async fn nothing_is_lost_in_trouble<P: Destination>(mut place: P, trouble: Trouble) {
     let records = records(20);
     let mut delivery = Delivery::of(records.clone());
     let mut output = place.output();
@@ -314,7 +314,7 @@ async fn nothing_is_lost_in_trouble<P: Place>(mut place: P, trouble: Trouble) {
 }
 
 /// The same, and what comes after it is another process.
-async fn nothing_is_lost_in_trouble_and_death<P: Place>(mut place: P, trouble: Trouble) {
+async fn nothing_is_lost_in_trouble_and_death<P: Destination>(mut place: P, trouble: Trouble) {
     let records = records(20);
     let mut delivery = Delivery::of(records.clone());
     place.set_trouble(Some(trouble)).await;

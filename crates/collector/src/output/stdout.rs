@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::output::conformance::{self, Place, Promise, Trouble};
+    use crate::output::conformance::{self, Destination, Promise, Trouble};
 
     /// Takes some bytes, and then its reader has gone. Whatever is not flushed is not there.
     struct Pipe {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl Place for Reader {
+    impl Destination for Reader {
         fn output(&self) -> Box<dyn Output> {
             let name = OutputName::new("stdout");
             Box::new(StdoutOutput::to(name, self.clone()))

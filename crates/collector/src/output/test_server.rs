@@ -1,6 +1,6 @@
 //! A service over HTTP that does as it is told, for the tests of outputs.
 
-mod place;
+mod destination;
 
 use std::io::Read;
 use std::sync::{Arc, Mutex};
@@ -18,18 +18,18 @@ use url::Url;
 
 use super::conformance::Trouble;
 
-pub(super) use self::place::{ServicePlace, output};
+pub(super) use self::destination::{ServiceDestination, output};
 
 /// What the service does with a request that it gets; its answer.
 pub(super) trait Handler: Send + 'static {
-    fn handle(&mut self, request: &Asked) -> (u16, Bytes);
+    fn handle(&mut self, request: &RecordedRequest) -> (u16, Bytes);
 
     /// The lines that it has taken.
     fn arrived(&self) -> Vec<String>;
 }
 
 /// A request with its body, decompressed.
-pub(super) struct Asked {
+pub(super) struct RecordedRequest {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
@@ -38,7 +38,7 @@ pub(super) struct Asked {
 
 /// How the service is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Mood {
+pub(super) struct ServerMode {
     /// It takes no request.
     pub(super) down: bool,
     /// It takes its time.
@@ -54,7 +54,7 @@ pub(super) struct Mood {
 pub(super) struct Server<H> {
     pub(super) url: Url,
     pub(super) handler: Arc<Mutex<H>>,
-    pub(super) mood: Arc<Mutex<Mood>>,
+    pub(super) mood: Arc<Mutex<ServerMode>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -69,7 +69,7 @@ impl<H: Handler> Server<H> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let handler = Arc::new(Mutex::new(handler));
-        let mood = Arc::new(Mutex::new(Mood::default()));
+        let mood = Arc::new(Mutex::new(ServerMode::default()));
         let (h, m) = (Arc::clone(&handler), Arc::clone(&mood));
         let accepting = tokio::spawn(async move {
             loop {
@@ -95,7 +95,7 @@ impl<H: Handler> Server<H> {
 /// An answer, or none: the connection is closed.
 async fn answer<H: Handler>(
     handler: Arc<Mutex<H>>,
-    mood: Arc<Mutex<Mood>>,
+    mood: Arc<Mutex<ServerMode>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Lost> {
     let now = mood.lock().unwrap().clone();
@@ -123,7 +123,7 @@ async fn answer<H: Handler>(
         let answer = Response::builder().status(413);
         return Ok(answer.body("too large".into()).unwrap());
     }
-    let asked = Asked {
+    let asked = RecordedRequest {
         method: parts.method,
         uri: parts.uri,
         headers: parts.headers,
@@ -153,7 +153,7 @@ impl std::fmt::Display for Lost {
 impl std::error::Error for Lost {}
 
 /// The misbehaviour that the cases ask for.
-impl From<Option<Trouble>> for Mood {
+impl From<Option<Trouble>> for ServerMode {
     fn from(trouble: Option<Trouble>) -> Self {
         let mut mood = Self::default();
         match trouble {

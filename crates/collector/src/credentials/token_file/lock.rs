@@ -13,7 +13,7 @@ use crate::fs::{self, LockFile, network_file_system};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a refresh of others is waited for: longer than one takes with all its retries.
-const PATIENCE: Duration = Duration::from_mins(10);
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether it has ended. Asking does not block a thread, which nothing
 /// could take back.
@@ -28,7 +28,7 @@ impl TokenLock {
     pub(super) async fn acquire(token_file: &Path) -> Result<Self> {
         let path = fs::with_suffix(token_file, ".lock");
         refuse_network(token_file)?;
-        let acquired = timeout(PATIENCE, async {
+        let acquired = timeout(WAIT_MAX, async {
             loop {
                 if let LockFile::Locked(file) = try_acquire(&path)? {
                     return Ok(Self { _file: file });
@@ -37,7 +37,7 @@ impl TokenLock {
             }
         });
         acquired.await.unwrap_or_else(|_| {
-            let minutes = PATIENCE.as_secs() / 60;
+            let minutes = WAIT_MAX.as_secs() / 60;
             Err(Error::new(
                 ErrorKind::Locked,
                 format!(

@@ -8,9 +8,9 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 const DAY: Duration = Duration::from_hours(24);
 
-struct Place(tempfile::TempDir);
+struct TestDir(tempfile::TempDir);
 
-impl Place {
+impl TestDir {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
@@ -62,7 +62,7 @@ fn refresh_token(tokens: &TokenSet) -> &str {
 
 #[tokio::test]
 async fn a_refresh_changes_the_tokens_and_keeps_the_consent() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let file = place.file();
     let mut locked = file.lock().await.expect("the lock");
     let mut tokens = locked.read().await.expect("the tokens");
@@ -84,7 +84,7 @@ async fn a_refresh_changes_the_tokens_and_keeps_the_consent() {
 
 #[tokio::test]
 async fn the_file_is_for_its_owner_alone_and_nothing_else_holds_a_secret() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     assert_eq!(place.names(), ["acme.oauth.json", "acme.oauth.json.lock"]);
     for name in place.names() {
         let meta = fs::metadata(place.0.path().join(&name)).expect("it");
@@ -96,7 +96,7 @@ async fn the_file_is_for_its_owner_alone_and_nothing_else_holds_a_secret() {
 
 #[tokio::test]
 async fn what_a_crash_left_behind_is_in_nobodys_way() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let victim = place.0.path().join("victim");
     fs::write(&victim, "precious").expect("it");
     symlink(&victim, place.0.path().join(".acme.oauth.json.new")).expect("a link");
@@ -109,7 +109,7 @@ async fn what_a_crash_left_behind_is_in_nobodys_way() {
 
 #[tokio::test]
 async fn one_holder_at_a_time_and_the_next_sees_what_the_last_wrote() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let file = place.file();
     let mut first = file.lock().await.expect("the lock");
     let second = tokio::spawn(async move {
@@ -127,7 +127,7 @@ async fn one_holder_at_a_time_and_the_next_sees_what_the_last_wrote() {
 
 #[tokio::test]
 async fn a_lock_that_was_removed_holds_nobody_up_and_lets_no_two_in() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let lock = place.0.path().join("acme.oauth.json.lock");
     fs::remove_file(&lock).expect("it");
     drop(place.file().lock().await.expect("a new one"));
@@ -140,7 +140,7 @@ async fn a_lock_that_was_removed_holds_nobody_up_and_lets_no_two_in() {
 
 #[tokio::test]
 async fn what_is_no_token_file_is_refused_without_a_word_of_it() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let path = place.file().path;
     let good = fs::read_to_string(&path).expect("it");
     let bad = [
@@ -167,7 +167,7 @@ async fn what_is_no_token_file_is_refused_without_a_word_of_it() {
 
 #[tokio::test]
 async fn a_file_that_others_can_reach_or_turn_elsewhere_is_refused() {
-    let place = Place::with_consent().await;
+    let place = TestDir::with_consent().await;
     let path = place.file().path;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it");
     let error = place.file().look().expect_err("open to a group");
@@ -185,7 +185,7 @@ async fn a_file_that_others_can_reach_or_turn_elsewhere_is_refused() {
 
 #[test]
 fn a_directory_is_prepared_for_its_owner_alone() {
-    let place = Place::new();
+    let place = TestDir::new();
     let dir = place.0.path().join("a/b");
     TokenFile::new(dir.join("t")).prepare().expect("it");
     let mode = fs::metadata(&dir).expect("it").permissions().mode();

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::test_server::{Asked, Handler, ServicePlace, output};
+use crate::output::conformance::{self, Destination, POISON, Promise};
+use crate::output::test_server::{Handler, RecordedRequest, ServiceDestination, output};
 
 const KEY: &str = "canary-key";
 
@@ -27,7 +27,7 @@ impl Handler for Index {
             .collect()
     }
 
-    fn handle(&mut self, asked: &Asked) -> (u16, Bytes) {
+    fn handle(&mut self, asked: &RecordedRequest) -> (u16, Bytes) {
         assert_eq!(asked.headers["authorization"], format!("ApiKey {KEY}"));
         if asked.uri.path() == "/" {
             assert_eq!(asked.method, "GET");
@@ -69,10 +69,10 @@ impl Handler for Index {
     }
 }
 
-type Cluster = ServicePlace<Index>;
+type Cluster = ServiceDestination<Index>;
 
 async fn cluster() -> Cluster {
-    ServicePlace::new(
+    ServiceDestination::new(
         Index::default(),
         Promise::ExactlyOnce,
         |name, service, around| {

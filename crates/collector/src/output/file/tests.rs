@@ -41,9 +41,9 @@ const SMALL_DISK: Disk = Disk {
     now: || NOW.get(),
 };
 
-struct Place(tempfile::TempDir, FileOptions);
+struct TestFile(tempfile::TempDir, FileOptions);
 
-impl Place {
+impl TestFile {
     fn with(options: FileOptions) -> Self {
         Self(tempfile::tempdir().expect("a temporary directory"), options)
     }
@@ -108,7 +108,7 @@ fn bytes(lines: &[&str]) -> Vec<Bytes> {
 
 #[test]
 fn the_file_is_created_empty_for_its_group_to_read() {
-    let place = Place::new();
+    let place = TestFile::new();
     place.writer().prepare().expect("a good place");
     let meta = fs::metadata(place.path("log")).expect("the file");
     assert_eq!(meta.len(), 0);
@@ -117,7 +117,7 @@ fn the_file_is_created_empty_for_its_group_to_read() {
 
 #[test]
 fn what_is_no_plain_file_in_an_existing_directory_is_refused() {
-    let place = Place::new();
+    let place = TestFile::new();
     let refused = |name: &str| {
         let error = Writer::new(place.path(name), FileOptions::default())
             .prepare()
@@ -137,7 +137,7 @@ fn what_is_no_plain_file_in_an_existing_directory_is_refused() {
 
 #[test]
 fn a_network_file_system_is_refused_before_anything_is_created() {
-    let place = Place::new();
+    let place = TestFile::new();
     let mut writer = place.writer();
     writer.disk.network = |_| Ok(Some("NFS"));
     for refused in [writer.prepare(), writer.check().map(drop)] {
@@ -150,7 +150,7 @@ fn a_network_file_system_is_refused_before_anything_is_created() {
 
 #[test]
 fn a_first_start_appends_to_what_is_there_and_begins_on_a_new_line() {
-    let place = Place::new();
+    let place = TestFile::new();
     place.put("log", "old\ntorn by somebody");
     let at = place.deliver_all(None, &["a", "b"]);
     assert_eq!(place.text("log"), "old\ntorn by somebody\na\nb\n");
@@ -160,7 +160,7 @@ fn a_first_start_appends_to_what_is_there_and_begins_on_a_new_line() {
 
 #[test]
 fn nothing_is_written_before_a_checkpoint_names_the_file() {
-    let place = Place::new();
+    let place = TestFile::new();
     let (lines, _) = place
         .writer()
         .deliver(&bytes(&["a"]), None)
@@ -171,7 +171,7 @@ fn nothing_is_written_before_a_checkpoint_names_the_file() {
 
 #[test]
 fn a_torn_line_is_completed_where_it_was_torn() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.append("log", "first\nsec");
     place.deliver_all(Some(at), &["first", "second", "third"]);
@@ -180,7 +180,7 @@ fn a_torn_line_is_completed_where_it_was_torn() {
 
 #[test]
 fn lines_that_stand_there_unconfirmed_are_confirmed_and_not_repeated() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     let end = place.deliver_all(Some(at), &["b", "c", "d"]);
     // The earlier batch was larger than the one that is asked for now.
@@ -195,7 +195,7 @@ fn lines_that_stand_there_unconfirmed_are_confirmed_and_not_repeated() {
 
 #[test]
 fn foreign_bytes_cost_no_line_and_tear_none() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.append("log", "b\nforeign");
     let at = place.deliver_all(Some(at), &["b", "c"]);
@@ -206,7 +206,7 @@ fn foreign_bytes_cost_no_line_and_tear_none() {
 
 #[test]
 fn a_foreign_writer_that_never_rests_does_not_stop_delivery() {
-    let place = Place::new();
+    let place = TestFile::new();
     let mut at = place.deliver_all(None, &["a"]);
     let mut writer = place.writer();
     let mut done = 0;
@@ -221,7 +221,7 @@ fn a_foreign_writer_that_never_rests_does_not_stop_delivery() {
 
 #[test]
 fn a_cut_file_starts_anew_at_its_end_and_is_never_cut_further() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["abcdef", "ghijkl"]);
     place.put("log", "x");
     let at = place.deliver_all(Some(at), &["m"]);
@@ -234,7 +234,7 @@ fn a_cut_file_starts_anew_at_its_end_and_is_never_cut_further() {
 
 #[test]
 fn a_rotated_file_is_completed_and_its_lines_are_not_repeated_in_the_new_one() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.append("log", "b\nto");
     place.rename("log", "log.1");
@@ -246,7 +246,7 @@ fn a_rotated_file_is_completed_and_its_lines_are_not_repeated_in_the_new_one() {
 
 #[test]
 fn rotation_between_batches_is_noticed_by_a_running_process() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.rename("log", "log.1");
     place.deliver_all(Some(at), &["b"]);
@@ -256,7 +256,7 @@ fn rotation_between_batches_is_noticed_by_a_running_process() {
 
 #[test]
 fn a_rotated_file_that_cannot_be_found_has_its_unconfirmed_lines_written_again() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.append("log", "b\n");
     // Another file comes first, so that the inode is not simply used again.
@@ -269,7 +269,7 @@ fn a_rotated_file_that_cannot_be_found_has_its_unconfirmed_lines_written_again()
 
 #[test]
 fn foreign_bytes_in_a_rotated_file_stay_there() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     place.append("log", "foreign");
     place.rename("log", "log.1");
@@ -280,7 +280,7 @@ fn foreign_bytes_in_a_rotated_file_stay_there() {
 
 #[test]
 fn a_full_disk_says_what_was_not_written_and_is_tried_again() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     let mut writer = place.writer();
     writer.disk = SMALL_DISK;
@@ -299,7 +299,7 @@ fn a_full_disk_says_what_was_not_written_and_is_tried_again() {
 
 #[test]
 fn a_failed_fsync_is_final() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     let mut writer = place.writer();
     writer.disk.sync = |_| Err(io::ErrorKind::Other.into());
@@ -318,7 +318,7 @@ fn a_failed_fsync_is_final() {
 
 #[test]
 fn a_line_that_would_be_two_is_a_bug_and_not_written() {
-    let place = Place::new();
+    let place = TestFile::new();
     let at = place.deliver_all(None, &["a"]);
     let error = place
         .writer()
@@ -330,7 +330,7 @@ fn a_line_that_would_be_two_is_a_bug_and_not_written() {
 
 #[tokio::test]
 async fn the_output_hands_its_checkpoint_through_the_spool_and_refuses_anothers() {
-    let place = Place::new();
+    let place = TestFile::new();
     let mut output = FileOutput::new(OutputName::new("file"), place.path("log"));
     output.prepare().await.expect("a good place");
     let entries = [Entry::example("a", 1)];
@@ -384,7 +384,7 @@ impl Reached {
     /// which may die before it is confirmed.
     fn deliver(
         &mut self,
-        place: &Place,
+        place: &TestFile,
         lines: &[&str],
         most: usize,
         space: usize,
@@ -414,7 +414,7 @@ proptest! {
         events in proptest::collection::vec(event(), 0..25),
         before in prop_oneof![Just(""), Just("old\n"), Just("a\nb\n")],
     ) {
-        let place = Place::new();
+        let place = TestFile::new();
         place.put("log", before);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let mut rotated = 0;
@@ -466,7 +466,7 @@ fn a_new_file_has_the_mode_that_was_asked_for_and_an_old_one_keeps_its_own() {
     let mut options = FileOptions::default();
     options.ownership.mode = Some(0o646);
     options.ownership.owner = Some(rustix::process::geteuid().as_raw().to_string());
-    let place = Place::with(options.clone());
+    let place = TestFile::with(options.clone());
     let mode = || {
         let meta = fs::metadata(place.path("log")).expect("the file");
         meta.permissions().mode() & 0o777
@@ -479,7 +479,7 @@ fn a_new_file_has_the_mode_that_was_asked_for_and_an_old_one_keeps_its_own() {
     assert_eq!(mode(), 0o600);
 
     options.ownership.group = Some("no such group".to_owned());
-    let place = Place::with(options);
+    let place = TestFile::with(options);
     let error = place.writer().prepare().expect_err("nobody knows it");
     assert_eq!(error.kind(), ErrorKind::OutputCreate);
     assert!(error.chain().contains("no such group"), "{}", error.chain());

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::output::OutputName;
-use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::test_server::{Asked, Handler, ServicePlace, output};
+use crate::output::conformance::{self, Destination, POISON, Promise};
+use crate::output::test_server::{Handler, RecordedRequest, ServiceDestination, output};
 
 #[derive(Default)]
 struct Receiver {
@@ -26,7 +26,7 @@ impl Handler for Receiver {
         self.lines.clone()
     }
 
-    fn handle(&mut self, asked: &Asked) -> (u16, Bytes) {
+    fn handle(&mut self, asked: &RecordedRequest) -> (u16, Bytes) {
         assert_eq!(asked.headers["authorization"], "Bearer canary");
         assert_eq!(asked.headers["x-kind"], "audit");
         if asked.method == Method::HEAD {
@@ -104,13 +104,13 @@ fn without_key(
     output(name, Http::new(&config, around), around)
 }
 
-async fn remembering() -> ServicePlace<Receiver> {
+async fn remembering() -> ServiceDestination<Receiver> {
     let receiver = Receiver {
         remembers: true,
         framing: Some(Framing::Ndjson),
         ..Receiver::default()
     };
-    let place = ServicePlace::new(receiver, Promise::ExactlyOnce, with_key).await;
+    let place = ServiceDestination::new(receiver, Promise::ExactlyOnce, with_key).await;
     place.secret("token", "canary\n");
     place
 }
@@ -127,7 +127,7 @@ async fn it_conforms_as_an_array_where_nothing_is_remembered() {
             framing: Some(Framing::Array),
             ..Receiver::default()
         };
-        let place = ServicePlace::new(receiver, Promise::AtLeastOnce, without_key).await;
+        let place = ServiceDestination::new(receiver, Promise::AtLeastOnce, without_key).await;
         place.secret("token", "canary");
         place
     })

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
 
 use super::*;
-use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::test_server::{Asked, Handler, ServicePlace, output};
+use crate::output::conformance::{self, Destination, POISON, Promise};
+use crate::output::test_server::{Handler, RecordedRequest, ServiceDestination, output};
 
 #[derive(Default)]
 struct Collector {
@@ -29,7 +29,7 @@ impl Handler for Collector {
         self.records.iter().map(body).collect()
     }
 
-    fn handle(&mut self, asked: &Asked) -> (u16, Bytes) {
+    fn handle(&mut self, asked: &RecordedRequest) -> (u16, Bytes) {
         assert_eq!(asked.headers["content-type"], PROTOBUF);
         let request = ExportLogsServiceRequest::decode(asked.body.clone()).unwrap();
         let mut records = Vec::new();
@@ -55,8 +55,8 @@ impl Handler for Collector {
     }
 }
 
-async fn collector() -> ServicePlace<Collector> {
-    ServicePlace::new(
+async fn collector() -> ServiceDestination<Collector> {
+    ServiceDestination::new(
         Collector::default(),
         Promise::AtLeastOnce,
         |name, service, around| {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::output::conformance::{self, POISON, Place, Promise};
-use crate::output::test_server::{Asked, Handler, ServicePlace, output};
+use crate::output::conformance::{self, Destination, POISON, Promise};
+use crate::output::test_server::{Handler, RecordedRequest, ServiceDestination, output};
 
 #[derive(Default)]
 struct Collector {
@@ -28,7 +28,7 @@ impl Handler for Collector {
         events.map(|event| event["event"].to_string()).collect()
     }
 
-    fn handle(&mut self, asked: &Asked) -> (u16, Bytes) {
+    fn handle(&mut self, asked: &RecordedRequest) -> (u16, Bytes) {
         if asked.headers["authorization"] != "Splunk canary" {
             return Self::say(403, &json!({"text": "Invalid token", "code": 4}));
         }
@@ -75,18 +75,18 @@ fn config(service: ServiceConfig, ack: Option<Duration>) -> SplunkHecConfig {
     }
 }
 
-async fn collector(acks: bool) -> ServicePlace<Collector> {
+async fn collector(acks: bool) -> ServiceDestination<Collector> {
     let collector = Collector {
         acks,
         ..Collector::default()
     };
     let place = if acks {
-        ServicePlace::new(collector, Promise::AtLeastOnce, |name, service, around| {
+        ServiceDestination::new(collector, Promise::AtLeastOnce, |name, service, around| {
             let config = config(service, Some(Duration::from_millis(100)));
             output(name, SplunkHec::new(name, &config, around), around)
         })
     } else {
-        ServicePlace::new(collector, Promise::AtLeastOnce, |name, service, around| {
+        ServiceDestination::new(collector, Promise::AtLeastOnce, |name, service, around| {
             let config = config(service, None);
             output(name, SplunkHec::new(name, &config, around), around)
         })

@@ -224,7 +224,7 @@ async fn read_messages(stream: &mut (impl AsyncRead + Unpin), received: &Mutex<V
 }
 
 #[async_trait]
-impl conformance::Place for Receiver {
+impl conformance::Destination for Receiver {
     fn output(&self) -> Box<dyn Output> {
         let context = OutputContext {
             state_dir: self.dir.path().to_owned(),

@@ -37,11 +37,11 @@ const NOTE: &str = "confluence-audit state recover was interrupted; run it again
 
 /// Recovers the spool in the state directory `dir`, if it is damaged. `now` names the kept file.
 pub(super) fn recover(dir: PathBuf, now: Timestamp) -> Result<Recovery> {
-    Place::new(dir).recover(now)
+    RecoveryDir::new(dir).recover(now)
 }
 
 /// The names in the state directory that a recovery works with.
-struct Place {
+struct RecoveryDir {
     dir: PathBuf,
     spool: PathBuf,
     /// The new spool, from when it is whole and checked.
@@ -49,7 +49,7 @@ struct Place {
     work: PathBuf,
 }
 
-impl Place {
+impl RecoveryDir {
     fn new(dir: PathBuf) -> Self {
         Self {
             spool: dir.join(FILE),

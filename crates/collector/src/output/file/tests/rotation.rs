@@ -14,7 +14,7 @@ pub(super) fn rotating(size: u64, compression: Compression) -> FileOptions {
     }
 }
 
-impl Place {
+impl TestFile {
     /// Everything in the order of its writing, and how many files it stands in.
     pub(super) fn all(&self) -> (String, usize) {
         let names = fs::read_dir(self.0.path()).expect("the directory");
@@ -51,7 +51,7 @@ impl Place {
 
 #[test]
 fn a_file_is_put_aside_before_it_would_grow_too_large_and_compressed_one_later() {
-    let place = Place::with(rotating(8, Compression::Gzip));
+    let place = TestFile::with(rotating(8, Compression::Gzip));
     let at = place.deliver_all(None, &["aaa", "bbb", "ccc", "ddd", "eeeeeeeeeeee", "f"]);
     assert_eq!(place.text("log"), "f\n");
     let (all, files) = place.all();
@@ -81,7 +81,7 @@ fn a_file_is_put_aside_when_it_is_old_and_something_comes() {
     let age = Duration::from_hours(24);
     let mut options = FileOptions::default();
     options.rotation.age = Some(age);
-    let place = Place::with(options);
+    let place = TestFile::with(options);
     NOW.set(Timestamp::from_millis(0));
     let deliver = |from, line| {
         let mut writer = place.writer();
@@ -108,7 +108,7 @@ fn a_file_is_put_aside_when_it_is_old_and_something_comes() {
 fn no_more_files_are_kept_than_should_be_whatever_the_clock_says() {
     let mut options = rotating(2, Compression::None);
     options.rotation.keep = Some(2);
-    let place = Place::with(options);
+    let place = TestFile::with(options);
     let at = place.deliver_all(None, &["a", "b", "c", "d"]);
     // An old file, as its name has it, that was put aside when the clock was ahead.
     place.rename("log-19700101T000000Z.3", "log-29700101T000000Z");
@@ -119,7 +119,7 @@ fn no_more_files_are_kept_than_should_be_whatever_the_clock_says() {
 
 #[test]
 fn what_a_process_left_that_died_while_it_compressed_is_made_whole() {
-    let place = Place::with(rotating(2, Compression::Gzip));
+    let place = TestFile::with(rotating(2, Compression::Gzip));
     let at = place.deliver_all(None, &["a", "b"]);
     let plain = "log-19700101T000000Z";
     // It died before the rename, and then before it removed the plain file.
@@ -144,7 +144,7 @@ fn a_configuration_that_asks_for_another_compression_is_told_of_gzip() {
 fn a_new_file_begins_with_its_header_once_wherever_it_was_torn() {
     let header = "one,two";
     for torn in 0..=header.len() + 1 {
-        let place = Place::with(FileOptions {
+        let place = TestFile::with(FileOptions {
             header: Some(header),
             ..rotating(13, Compression::None)
         });
@@ -154,7 +154,7 @@ fn a_new_file_begins_with_its_header_once_wherever_it_was_torn() {
         place.deliver_all(Some(at), &["c,d"]);
         assert_eq!(place.all(), ("one,two\na,b\none,two\nc,d\n".to_owned(), 2));
     }
-    let place = Place::with(FileOptions {
+    let place = TestFile::with(FileOptions {
         header: Some(header),
         ..FileOptions::default()
     });
@@ -178,7 +178,7 @@ proptest! {
         header in prop_oneof![Just(None), Just(Some("ab"))],
         compression in prop_oneof![Just(Compression::None), Just(Compression::Gzip)],
     ) {
-        let place = Place::with(FileOptions { header, ..rotating(size, compression) });
+        let place = TestFile::with(FileOptions { header, ..rotating(size, compression) });
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let mut reached = Reached::default();
         let rest = std::iter::repeat_n((3, usize::MAX, false), 4 * lines.len() + 5);

@@ -4,7 +4,7 @@ use super::rotation::rotating;
 use super::*;
 
 #[async_trait]
-impl conformance::Place for Place {
+impl conformance::Destination for TestFile {
     fn output(&self) -> Box<dyn Output> {
         let (name, path) = (OutputName::new("log"), self.path("log"));
         Box::new(FileOutput::with(name, path, self.1.clone()))
@@ -36,10 +36,10 @@ impl conformance::Place for Place {
 
 #[tokio::test]
 async fn it_conforms() {
-    conformance::run(async || Place::new()).await;
+    conformance::run(async || TestFile::new()).await;
 }
 
 #[tokio::test]
 async fn it_conforms_with_a_rotation_of_its_own() {
-    conformance::run(async || Place::with(rotating(200, Compression::Gzip))).await;
+    conformance::run(async || TestFile::with(rotating(200, Compression::Gzip))).await;
 }

@@ -435,7 +435,7 @@ fn an_interrupted_recovery_goes_on_from_wherever_it_was() {
     let dir = tempfile::tempdir().unwrap();
     files.put(dir.path());
     let lock = Lock::acquire(dir.path()).unwrap();
-    let place = Place::new(dir.path().canonicalize().unwrap());
+    let place = RecoveryDir::new(dir.path().canonicalize().unwrap());
     fs::create_dir(&place.work).unwrap();
     let saved = place.save().unwrap();
     // Interrupted before the note: it begins again.

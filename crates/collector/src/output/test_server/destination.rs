@@ -8,7 +8,7 @@ use confluence_audit_formats::Format;
 use tempfile::TempDir;
 
 use super::{Handler, Server};
-use crate::output::conformance::{Place, Promise, Trouble};
+use crate::output::conformance::{Destination, Promise, Trouble};
 use crate::output::service::config::ServiceConfig;
 use crate::output::service::{Protocol, Service};
 use crate::output::{BatchLimits, Output, OutputContext, OutputName, OutputSetup};
@@ -16,7 +16,7 @@ use crate::output::{BatchLimits, Output, OutputContext, OutputName, OutputSetup}
 /// How an output for the service is made.
 type Make = fn(&OutputName, ServiceConfig, &OutputContext) -> Box<dyn Output>;
 
-pub(in crate::output) struct ServicePlace<H> {
+pub(in crate::output) struct ServiceDestination<H> {
     pub(in crate::output) server: Server<H>,
     pub(in crate::output) dir: TempDir,
     pub(in crate::output) gzip: bool,
@@ -40,7 +40,7 @@ pub(in crate::output) fn output<P: Protocol + 'static>(
     Box::new(Service::new(setup, protocol))
 }
 
-impl<H: Handler> ServicePlace<H> {
+impl<H: Handler> ServiceDestination<H> {
     pub(in crate::output) async fn new(handler: H, promise: Promise, make: Make) -> Self {
         Self {
             server: Server::start(handler).await,
@@ -82,7 +82,7 @@ impl<H: Handler> ServicePlace<H> {
 }
 
 #[async_trait]
-impl<H: Handler> Place for ServicePlace<H> {
+impl<H: Handler> Destination for ServiceDestination<H> {
     fn output(&self) -> Box<dyn Output> {
         let service = ServiceConfig {
             timeout: Duration::from_secs(20),

@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::program::{Done, binary, holds_secret};
+use crate::program::{RunOutput, binary, holds_secret};
 
 /// Where secrets are put; everywhere else there must be none.
 const SECRETS: &str = "secrets";
 
-pub(crate) struct Place(TempDir);
+pub(crate) struct Sandbox(TempDir);
 
-impl Place {
+impl Sandbox {
     pub(crate) fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let sandbox = Self(tempfile::tempdir().unwrap());
         for dir in ["home", "tmp", SECRETS] {
-            fs::create_dir(place.path(dir)).unwrap();
+            fs::create_dir(sandbox.path(dir)).unwrap();
         }
-        place
+        sandbox
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -61,13 +61,13 @@ impl Place {
             .stderr(Stdio::piped());
     }
 
-    pub(crate) fn run(&self, args: &[&str]) -> Done {
+    pub(crate) fn run(&self, args: &[&str]) -> RunOutput {
         self.finish(self.command(args))
     }
 
     /// Runs it to its end and looks for secrets in all that it said and left behind.
-    pub(crate) fn finish(&self, mut command: Command) -> Done {
-        let done = Done::of(command.output().unwrap());
+    pub(crate) fn finish(&self, mut command: Command) -> RunOutput {
+        let done = RunOutput::of(command.output().unwrap());
         self.assert_holds_no_secret();
         done
     }
