@@ -59,7 +59,7 @@ for (const words of ['suspended', 'failing', 'healthy', 'What to do:']) {
   assert.ok(text.includes(words), `${words} is missing in ${text}`);
 }
 assert.ok(text.includes('<script>document.title'), 'what a stranger wrote is shown as it is');
-assert.match(await page.title(), /^2 sites need you/);
+assert.match(await page.title(), /^2 sites need attention/);
 await keyboard();
 
 fs.appendFileSync(file('config.toml'), `"${HOSTILE.replaceAll('"', "'")}" = 1\n`);
