@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confluence_audit_core::read::{
-    Complete, Counts, Fingerprinted, Lookback, Reader, SiteLog, Source, Window, difference,
-    lookback,
+    Complete, Counts, FIRST_IMPOSSIBLE_TIME, Fingerprinted, Lookback, Reader, SiteLog, Source,
+    Window, difference, lookback,
 };
 use confluence_audit_core::{Runtime, Timestamp};
 
@@ -354,7 +354,15 @@ impl<'a> Pass<'a> {
 
         let last = Timestamp::from_millis(i64::MAX);
         let counts = match self.spool {
-            Some(spool) => spool.counts(&self.site, from, to.unwrap_or(last)).await?,
+            Some(spool) => {
+                let mut counts = spool.counts(&self.site, from, to.unwrap_or(last)).await?;
+                if to.is_some() && whole.records.iter().any(|new| !new.timed.is_own_time) {
+                    // It may have been filed there when nothing stood above it.
+                    let beyond = (FIRST_IMPOSSIBLE_TIME, last);
+                    counts.extend(spool.counts(&self.site, beyond.0, beyond.1).await?);
+                }
+                counts
+            }
             None => Counts::new(),
         };
         let difference = difference(whole.records, &counts);

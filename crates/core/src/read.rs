@@ -24,6 +24,6 @@ pub use self::offset::read_by_offset;
 pub use self::reader::Reader;
 pub use self::source::{SiteLog, Source, SourcePage, SourcePages};
 pub use self::time_pager::{TimePage, TimePager};
-pub use self::timed::{TimedRecord, is_possible_time};
+pub use self::timed::{FIRST_IMPOSSIBLE_TIME, TimedRecord, is_possible_time};
 pub use self::window::Window;
 pub use self::window_read::Complete;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::fingerprint::Fingerprint;
 use crate::read::source::Source;
-use crate::read::timed::TimedRecord;
+use crate::read::timed::{TimedRecord, is_possible_time};
 use crate::time::Timestamp;
 
 /// How many copies of a record, per millisecond and content, have been committed.
@@ -55,8 +55,7 @@ pub struct Difference {
     pub new: Vec<NewRecord>,
     /// How many were read that had been committed.
     pub known: u64,
-    /// How many of the new ones do not tell their time, or none that can be, and are filed under
-    /// that of a neighbour.
+    /// How many of the new ones do not tell their time, or none that can be.
     pub without_time: u64,
 }
 
@@ -77,11 +76,15 @@ pub fn difference(read: impl IntoIterator<Item = Fingerprinted>, committed: &Cou
     });
     let mut difference = Difference::default();
     for Fingerprinted { timed, fingerprint } in read {
-        let TimedRecord { time, record, .. } = timed;
+        let TimedRecord {
+            time,
+            record,
+            is_own_time,
+        } = timed;
         let committed_here = committed.get(&(time, fingerprint)).copied().unwrap_or(0);
         let ordinal = seen.entry((time, fingerprint)).or_insert(0);
         // The first copies are the ones that were read before; only the rest is new.
-        let is_known = if timed.is_own_time {
+        let is_known = if is_own_time {
             *ordinal += 1;
             *ordinal <= committed_here
         } else {
@@ -90,13 +93,15 @@ pub fn difference(read: impl IntoIterator<Item = Fingerprinted>, committed: &Cou
             let is_known = *copies <= committed_anywhere.get(&fingerprint).copied().unwrap_or(0);
             if !is_known {
                 *ordinal = (*ordinal).max(committed_here) + 1;
-                difference.without_time += 1;
             }
             is_known
         };
         if is_known {
             difference.known += 1;
             continue;
+        }
+        if !is_own_time || !is_possible_time(time) {
+            difference.without_time += 1;
         }
         difference.new.push(NewRecord {
             time,

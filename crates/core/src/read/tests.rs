@@ -438,6 +438,21 @@ fn a_record_without_a_time_or_with_an_impossible_one_is_delivered_once_and_count
     }
 }
 
+#[test]
+fn a_record_that_the_service_has_in_the_far_future_comes_out_once_though_every_answer_holds_it() {
+    const FAR: i64 = 734_103_568_384_592_052;
+    let log = Log::new(Quirks::default(), many(50, 1_000));
+    log.insert((0..200).map(|number| record(FAR, number)));
+    let mut collector = Collector::default();
+    run(collector.run(&log, 0, 1)).unwrap();
+    collector.assert_has_all_of(&log);
+    for step in 1..4 {
+        log.insert([record(NOW + step * 10_000, 900)]);
+        run(collector.run(&log, NOW + step * 5_000, 1)).unwrap();
+        collector.assert_has_all_of(&log);
+    }
+}
+
 fn quirks() -> impl Strategy<Value = Quirks> {
     let order = prop_oneof![
         6 => Just(Order::NewestFirst),

@@ -30,12 +30,31 @@ fn own_time(record: &RawRecord) -> Option<Timestamp> {
     record.time().filter(|time| is_possible_time(*time))
 }
 
+/// From here on a time cannot be; what is counted there is looked up for records without a time.
+pub const FIRST_IMPOSSIBLE_TIME: Timestamp = LAST;
+
 /// Files the records of a page; one that does not tell its time goes with the one before it, or
 /// where there is none with the one behind it, or with `near`.
+///
+/// A time that cannot be because it lies too far ahead is the record's own all the same where the
+/// page has it: beyond all others, because the service goes by it too. Then it is in each answer
+/// without an end, and only by that time the same each time.
 pub(super) fn timed(records: Vec<RawRecord>, near: Timestamp) -> Vec<TimedRecord> {
-    let mut time = records.iter().find_map(own_time).unwrap_or(near);
-    let timed = records.into_iter().map(|record| {
-        let own = own_time(&record);
+    let possible: Vec<Option<Timestamp>> = records.iter().map(own_time).collect();
+    let first = possible.iter().position(Option::is_some);
+    let last = possible.iter().rposition(Option::is_some);
+    let ascends = first.and_then(|at| possible[at]) < last.and_then(|at| possible[at]);
+    let is_beyond = |index: usize| match (first, last) {
+        (Some(_), Some(last)) if ascends => index > last,
+        (Some(first), _) => index < first,
+        (None, _) => true,
+    };
+    let mut time = possible.iter().flatten().next().copied().unwrap_or(near);
+    let timed = records.into_iter().enumerate().map(|(index, record)| {
+        let own = possible[index].or_else(|| {
+            let far = record.time().filter(|time| *time >= LAST);
+            far.filter(|_| is_beyond(index))
+        });
         time = own.unwrap_or(time);
         TimedRecord {
             time,
