@@ -12,7 +12,7 @@ use crate::config::OutputConfig;
 use crate::delivery::Route;
 use crate::{Result, Setup};
 
-use self::finding::Findings;
+use self::finding::Reporter;
 pub use self::finding::{Finding, Level};
 
 /// Checks this host, `outputs` and all configured sites. `proxy` gives the host, and the port, of
@@ -26,7 +26,7 @@ pub async fn check(
     proxy: &dyn Fn(&Origin) -> Option<String>,
     on_finding: &mut dyn FnMut(Finding),
 ) -> Result<()> {
-    let mut findings = Findings(on_finding);
+    let mut findings = Reporter(on_finding);
     host::configuration(&mut findings, setup.config_file.as_deref());
     host::state(&mut findings, setup).await;
     let context = setup.output_context();

@@ -1,4 +1,4 @@
-//! Findings of a check.
+//! Reporter of a check.
 
 use confluence_audit_core::printable;
 use serde::Serialize;
@@ -54,9 +54,9 @@ impl Finding {
 }
 
 /// Whoever wants to know of each finding.
-pub(super) struct Findings<'a>(pub(super) &'a mut dyn FnMut(Finding));
+pub(super) struct Reporter<'a>(pub(super) &'a mut dyn FnMut(Finding));
 
-impl Findings<'_> {
+impl Reporter<'_> {
     pub(super) fn good(&mut self, what: &str, text: &str) {
         (self.0)(Finding::new(what, Level::Ok, text, None));
     }

@@ -4,7 +4,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::finding::Findings;
+use super::finding::Reporter;
 use super::logrotate::Rotation;
 use crate::config::show_size;
 use crate::spool::{Spool as _, SqliteSpool};
@@ -14,7 +14,7 @@ use crate::{Result, Setup};
 /// With less space than this a disk is as good as full.
 const LITTLE: u64 = 256 << 20;
 
-pub(super) fn configuration(findings: &mut Findings<'_>, file: Option<&Path>) {
+pub(super) fn configuration(findings: &mut Reporter<'_>, file: Option<&Path>) {
     let Some(file) = file else {
         return findings.good("configuration", "no file; flags and environment");
     };
@@ -34,7 +34,7 @@ pub(super) fn configuration(findings: &mut Findings<'_>, file: Option<&Path>) {
     }
 }
 
-pub(super) async fn state(findings: &mut Findings<'_>, setup: &Setup) {
+pub(super) async fn state(findings: &mut Reporter<'_>, setup: &Setup) {
     let dir = &setup.state_dir;
     let shown = dir.display();
     let usable = Lock::check(dir).map(|free| {
@@ -70,7 +70,7 @@ async fn integrity(dir: &Path) -> Result<Option<Vec<String>>> {
 }
 
 /// Says how much space there is at `path`, or where it will be.
-fn space(findings: &mut Findings<'_>, what: &str, path: &Path, wanted: u64) {
+fn space(findings: &mut Reporter<'_>, what: &str, path: &Path, wanted: u64) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = absolute.ancestors().find(|path| path.exists());
     let Some(Ok(disk)) = there.map(rustix::fs::statvfs) else {
@@ -105,7 +105,7 @@ fn space(findings: &mut Findings<'_>, what: &str, path: &Path, wanted: u64) {
 }
 
 /// Looks at a file that is tailed: who may read it, who rotates it, and the space behind it.
-pub(super) fn output_file(findings: &mut Findings<'_>, path: &Path, rotations: &[Rotation]) {
+pub(super) fn output_file(findings: &mut Reporter<'_>, path: &Path, rotations: &[Rotation]) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let shown = absolute.display();
     match fs::metadata(&absolute) {

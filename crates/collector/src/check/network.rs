@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use confluence_audit_core::Origin;
 
-use super::finding::Findings;
+use super::finding::Reporter;
 use crate::config::{Address, AuthConfig, SiteConfig};
 use crate::site::{api, auth};
 use crate::{Error, ErrorKind, Result};
 
 /// Looks at the way to each host that the site's requests go to.
 pub(super) async fn check(
-    findings: &mut Findings<'_>,
+    findings: &mut Reporter<'_>,
     site: &SiteConfig,
     proxy: &dyn Fn(&Origin) -> Option<String>,
 ) {
@@ -41,7 +41,7 @@ fn asked(site: &SiteConfig) -> Vec<Result<Origin>> {
 }
 
 async fn to_origin(
-    findings: &mut Findings<'_>,
+    findings: &mut Reporter<'_>,
     site: &str,
     origin: &Origin,
     proxy: &dyn Fn(&Origin) -> Option<String>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use confluence_audit_core::{AuditQuery, ErrorKind, RawRecord, Runtime, Timestamp, printable};
 
-use super::finding::Findings;
+use super::finding::Reporter;
 use crate::Error;
 use crate::config::{AuthConfig, SiteConfig};
 use crate::credentials::TokenFile;
@@ -14,7 +14,7 @@ use crate::site::{Site, Sites};
 /// A clock that is further off than this is worth a word; nothing depends on it.
 const SKEW: Duration = Duration::from_secs(30);
 
-pub(super) async fn check(findings: &mut Findings<'_>, sites: &Sites, config: &SiteConfig) {
+pub(super) async fn check(findings: &mut Reporter<'_>, sites: &Sites, config: &SiteConfig) {
     let name = &config.name;
     let runtime = sites.http().runtime();
     if let AuthConfig::Oauth { token_file } = &config.auth
@@ -52,7 +52,7 @@ pub(super) async fn check(findings: &mut Findings<'_>, sites: &Sites, config: &S
     }
 }
 
-fn consent_lasts(findings: &mut Findings<'_>, name: &str, kept: &Stored, now: Timestamp) {
+fn consent_lasts(findings: &mut Reporter<'_>, name: &str, kept: &Stored, now: Timestamp) {
     let (given, end) = (day(kept.consent.given_at), day(kept.ends()));
     let unused = day(kept.ends_unused().min(kept.ends()));
     findings.good(
@@ -66,7 +66,7 @@ fn consent_lasts(findings: &mut Findings<'_>, name: &str, kept: &Stored, now: Ti
 }
 
 /// Asks for one record, which needs everything that a run needs.
-async fn log_is_readable(findings: &mut Findings<'_>, site: &Site, runtime: &dyn Runtime) -> bool {
+async fn log_is_readable(findings: &mut Reporter<'_>, site: &Site, runtime: &dyn Runtime) -> bool {
     let name = &site.name;
     let page = match site.client.audit(&AuditQuery::new().limit(1)).await {
         Ok(page) => page,

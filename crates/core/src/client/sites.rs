@@ -146,3 +146,16 @@ fn grouped(resources: Vec<Resource>) -> Vec<Site> {
     sites.sort_by(|a, b| a.name.cmp(&b.name));
     sites
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_id_in_other_letters_is_the_same_site() {
+        let small = CloudId::new("1324a887-45db-1bf4-1e99-ef0ff456d421").unwrap();
+        let large = CloudId::new(" 1324A887-45DB-1BF4-1E99-EF0FF456D421 ").unwrap();
+        assert_eq!(small, large);
+        assert_eq!(large.as_str(), "1324a887-45db-1bf4-1e99-ef0ff456d421");
+    }
+}
