@@ -15,6 +15,7 @@ mod fixture;
 mod fixtures;
 mod gate;
 mod kept;
+mod large;
 mod log;
 mod oauth;
 mod pager;
